@@ -1,0 +1,1 @@
+"""The algebra of a weight update, an algorithm a file."""

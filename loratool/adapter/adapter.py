@@ -1,0 +1,221 @@
+"""An adapter as a whole: its layers by address, its metadata, the spelling it came in."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+
+from ..errors import InputError, LoratoolError, NotAFile
+from ..metadata import peft
+from ..metadata.training import DeclaredBase, declared_base
+from ..naming.address import DENOISER
+from ..naming.detect import Identification, Spelled, identify
+from ..naming.dialect import dialect_of, encoder_dialect_of, is_encoder_prefix
+from ..naming.families import family as load_family
+from ..naming.keymap import Hit
+from ..tensors.reader import TensorFile
+from .alpha import read_alpha
+from .layer import CarriedLayer, Group, Layer, group_keys
+from .lora import LoraLayer, Shapes, read_shapes
+
+COMPONENT_FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of an adapter. ``qualifier`` names its component where the keys do not (PEFT)."""
+
+    file: TensorFile
+    qualifier: str = ""
+    configs: dict[str, peft.PeftConfig] = field(default_factory=dict)
+    config_source: str = "metadata"
+
+    def config_for(self, group: Group) -> tuple[peft.PeftConfig, str] | None:
+        component = group.prefix.removesuffix("base_model.model.").rstrip(".")
+        found = self.configs.get(component) or self.configs.get("")
+        return (found, self.config_source) if found else None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Layers by stem, in the order of the file. Immutable; operations make new files."""
+
+    path: str
+    sources: tuple[Source, ...]
+    layers: dict[str, Layer]
+    loose: tuple[tuple[Source, str], ...]
+    """Keys whose suffix nobody knows."""
+    shapes: dict[str, Shapes]
+    """Stem -> what the factors of a LoRA imply; a fault where they imply nothing."""
+    identification: Identification
+
+    @classmethod
+    def open(cls, path: str) -> Adapter:
+        """Open a safetensors file, or a folder as PEFT writes it. Reads headers and alphas only.
+
+        Raises what TensorFile raises; NotAFile for a folder that holds no adapter.
+        """
+        sources = tuple(_sources(path))
+        try:
+            return _assemble(path, sources)
+        except LoratoolError as error:
+            for source in sources:
+                source.file.close()
+            raise error.at(path)
+
+    @property
+    def file(self) -> TensorFile:
+        return self.sources[0].file
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self.file.metadata
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path != self.file.path
+
+    @property
+    def family(self) -> str | None:
+        return self.identification.family
+
+    @cached_property
+    def declared(self) -> DeclaredBase | None:
+        return declared_base(self.metadata)
+
+    @property
+    def lora_layers(self) -> list[LoraLayer]:
+        return [layer for layer in self.layers.values() if isinstance(layer, LoraLayer)]
+
+    @property
+    def carried(self) -> list[CarriedLayer]:
+        return [layer for layer in self.layers.values() if isinstance(layer, CarriedLayer)]
+
+    @cached_property
+    def dialects(self) -> dict[str, Counter[str]]:
+        """Component -> how many of its modules are written in which dialect."""
+        found: dict[str, Counter[str]] = {}
+        vague: Counter[tuple[str, str]] = Counter()
+        known = load_family(self.family) if self.family else None
+        for layer in self.layers.values():
+            group, hit = layer.group, self.identification.hits.get(layer.stem)
+            component = hit.address.component if hit else _component_of(group.prefix)
+            if component != DENOISER:
+                name = encoder_dialect_of(group.prefix)
+            else:
+                spelling = hit.spelling if hit else "both"
+                name = dialect_of(group.prefix, spelling, group.style, known)
+                if spelling == "both":
+                    vague[component, name] += 1
+                    continue
+            found.setdefault(component, Counter())[name] += 1
+        for (component, name), count in vague.items():
+            # A module whose two spellings are equal is no evidence where others are.
+            found.setdefault(component, Counter({name: 0}))
+            found[component][found[component].most_common(1)[0][0]] += count
+        return found
+
+    @property
+    def key_format(self) -> str:
+        """A dialect's id, ``mixed`` (inside one component) or ``unknown``."""
+        if any(len(counts) > 1 for counts in self.dialects.values()):
+            return "mixed"
+        for component in (DENOISER, *self.dialects):
+            if component in self.dialects:
+                return self.dialects[component].most_common(1)[0][0]
+        return "unknown"
+
+    def close(self) -> None:
+        for source in self.sources:
+            source.file.close()
+
+    def __enter__(self) -> Adapter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _component_of(prefix: str) -> str:
+    return prefix.rstrip("._") if is_encoder_prefix(prefix) else DENOISER
+
+
+def _sources(path: str) -> Iterator[Source]:
+    if not os.path.isdir(path):
+        file = TensorFile(path)
+        text = file.metadata.get(peft.HEADER_KEY)
+        if text:
+            yield Source(file, "", peft.parse(text))
+        else:
+            yield Source(file, "", _config_beside(path), "adapter_config")
+        return
+    model = os.path.join(path, peft.MODEL_NAME)
+    inside = [name for name in COMPONENT_FOLDERS if os.path.isfile(os.path.join(path, name, peft.MODEL_NAME))]
+    if not os.path.isfile(model) and not inside:
+        raise NotAFile("is a folder", path=path, hint="Use -r to take the files in it.")
+    if os.path.isfile(model):
+        yield Source(TensorFile(model), "", _config_beside(model), "adapter_config")
+    for name in inside:
+        part = os.path.join(path, name, peft.MODEL_NAME)
+        yield Source(TensorFile(part), name + ".", _config_beside(part), "adapter_config")
+
+
+def _config_beside(path: str) -> dict[str, peft.PeftConfig]:
+    """PEFT's configuration in the same folder, if the file has PEFT's own name."""
+    beside = os.path.join(os.path.dirname(path), peft.CONFIG_NAME)
+    if os.path.basename(path) != peft.MODEL_NAME or not os.path.isfile(beside):
+        return {}
+    try:
+        with open(beside, encoding="utf-8") as text:
+            return peft.parse(text.read(1 << 24))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", path=beside) from error
+
+
+def _assemble(path: str, sources: tuple[Source, ...]) -> Adapter:
+    grouped: list[tuple[Source, Group]] = []
+    loose: list[tuple[Source, str]] = []
+    for source in sources:
+        groups, unknown = group_keys(source.file, source.qualifier)
+        grouped += [(source, group) for group in groups.values()]
+        loose += [(source, key) for key in unknown]
+    shapes = {group.stem: _shapes(source.file, group) for source, group in grouped
+              if "lora" in group.algorithms}
+    spelled = [Spelled(g.stem, g.prefix, g.name, _update_shape(shapes.get(g.stem))) for _, g in grouped]
+    declared = declared_base(sources[0].file.metadata)
+    identification = identify(spelled, declared.id if declared else None)
+    layers = {group.stem: _layer(source, group, shapes.get(group.stem),
+                                 identification.hits.get(group.stem)) for source, group in grouped}
+    return Adapter(path, sources, layers, tuple(loose), shapes, identification)
+
+
+def _shapes(file: TensorFile, group: Group) -> Shapes:
+    def shape(role: str) -> tuple[int, ...] | None:
+        return file.tensors[group.roles[role]].shape if role in group.roles else None
+
+    return read_shapes(shape("up"), shape("down"), shape("mid"))
+
+
+def _update_shape(shapes: Shapes | None) -> tuple[int, ...] | None:
+    if shapes is None or shapes.fault:
+        return None
+    taps = 1
+    for size in shapes.kernel:
+        taps *= size
+    return (shapes.out, shapes.inner // taps, *shapes.kernel)
+
+
+def _layer(source: Source, group: Group, shapes: Shapes | None, hit: Hit | None) -> Layer:
+    address = hit.address if hit else None
+    known = {"up", "down", "mid", "alpha"}
+    plain = group.algorithm == "lora" and group.roles.keys() <= known and not group.twice
+    if shapes is None or shapes.fault or not plain:
+        return CarriedLayer(group.stem, group.algorithm, source.file, group, address)
+    alpha = read_alpha(source.file, group, shapes.rank, source.config_for(group))
+    return LoraLayer(group.stem, "lora", source.file, group, address, shapes.out, shapes.inner,
+                     shapes.rank, shapes.kernel, alpha)

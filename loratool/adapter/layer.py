@@ -1,0 +1,105 @@
+"""What every layer of an adapter can say of itself, without numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..naming.address import Address
+from ..naming.suffix import split_suffix
+from ..naming.dialect import split_prefix
+from ..tensors.header import TensorInfo
+from ..tensors.reader import TensorFile
+
+
+@dataclass
+class Group:
+    """The keys of one module, as they stand in the file.
+
+    ``roles`` maps a factor's role (up, down, alpha...) to its key; ``style`` is the suffixes'.
+    """
+
+    stem: str
+    prefix: str
+    name: str
+    roles: dict[str, str] = field(default_factory=dict)
+    algorithms: set[str] = field(default_factory=set)
+    style: str = ""
+    suffixes: dict[str, str] = field(default_factory=dict)
+    twice: list[str] = field(default_factory=list)
+    """Keys whose role another key of the module has already."""
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm, or ``mixed`` where suffixes of several meet; DoRA decorates, it is none."""
+        named = self.algorithms - {"", "dora"}
+        if len(named) > 1:
+            named -= {"norm", "full"}
+        return named.pop() if len(named) == 1 else "mixed" if named else "unknown"
+
+    @property
+    def dora(self) -> bool:
+        return "dora" in self.algorithms
+
+
+def group_keys(file: TensorFile, qualifier: str = "") -> tuple[dict[str, Group], list[str]]:
+    """The file's keys by module, in the order of their bytes, and the keys whose suffix nobody knows.
+
+    ``qualifier`` is put before each key: the component that a PEFT folder names outside the file.
+    """
+    groups: dict[str, Group] = {}
+    loose: list[str] = []
+    for info in file.header.in_file_order():
+        stem, suffix, factor = split_suffix(qualifier + info.name)
+        if factor is None:
+            loose.append(info.name)
+            continue
+        group = groups.get(stem)
+        if group is None:
+            prefix, name = split_prefix(stem)
+            group = groups[stem] = Group(stem, prefix, name)
+        if factor.role in group.roles:
+            group.twice.append(info.name)
+            continue
+        group.roles[factor.role] = info.name
+        group.suffixes[factor.role] = suffix
+        group.algorithms.add(factor.algorithm)
+        group.style = group.style or factor.style
+    return groups, loose
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """A layer's alpha: ``source`` is tensor, adapter_config, metadata or default (alpha = rank)."""
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module's update. ``address`` is None where no table holds the name."""
+
+    stem: str
+    algorithm: str
+    file: TensorFile
+    group: Group
+    address: Address | None
+
+    def info(self, role: str) -> TensorInfo | None:
+        key = self.group.roles.get(role)
+        return self.file.tensors[key] if key is not None else None
+
+    @property
+    def keys(self) -> list[str]:
+        return [*self.group.roles.values(), *self.group.twice]
+
+
+@dataclass(frozen=True)
+class CarriedLayer(Layer):
+    """A layer without algebra here: named, counted, and carried along unchanged."""
+
+    @property
+    def why(self) -> str:
+        if self.group.dora:
+            return "DoRA"
+        return self.algorithm if self.algorithm != "lora" else "LoRA with a part that is missing or odd"

@@ -1,0 +1,139 @@
+"""Pure functions on the factors of an update ``up [m, R] @ down [R, n]``, in float64.
+
+The full product is never formed. Everything comes from R x R matrices: with Gu = up'up,
+Gd = down down' = L L', the eigenvalues of M = L' Gu L are the squared singular values, and an
+eigenvector v gives the left vector ``up L v`` and the right one ``v' L^-1 down``. Cost
+O((m + n) R^2 + R^3). Against a float64 QR-SVD the excess error over Eckart-Young is below 1e-12,
+as long as Gd is well conditioned; where it is not, QR of both factors is used instead.
+
+``numpy.linalg.eigh`` and ``cholesky`` return NaN silently on NaN input: callers check finiteness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+WELL_CONDITIONED = 1e-4
+"""Least ratio of the Cholesky pivots at which L^-1 is trusted (relative error eps / ratio**2)."""
+CANCELLATION = 1e-9
+"""Relative squared difference below which the Gram form of a norm has lost its digits."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """The singular values of a product, and how to cut it.
+
+    ``sigma`` descends, length min(R, m, n) or R. ``truncate(k)`` is the best approximation of rank
+    k (Eckart-Young), with the singular value shared evenly between both factors.
+    """
+
+    up: Array
+    down: Array
+    sigma: Array
+    left: Array
+    right: Array
+    """``up @ left[:, :k]`` has columns sigma_i u_i; ``right[:, :k].T @ down`` has rows v_i'."""
+
+    def tail(self, rank: int) -> float:
+        """The norm of what a cut at ``rank`` loses: the least possible error."""
+        return float(np.sqrt(np.square(self.sigma[rank:]).sum()))
+
+    @property
+    def norm(self) -> float:
+        return self.tail(0)
+
+    def truncate(self, rank: int) -> tuple[Array, Array]:
+        """Factors [m, rank] and [rank, n]; signs fixed so that equal input gives equal bytes."""
+        if self.sigma[0] == 0.0:
+            return self.up[:, :rank], self.down[:rank]
+        sigma = self.sigma[:rank]
+        root = np.sqrt(sigma)
+        shrink = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+        up = self.up @ (self.left[:, :rank] * shrink)
+        down = (self.right[:, :rank] * root).T @ self.down
+        sign = _signs(up)
+        return up * sign, down * sign[:, None]
+
+
+def core(up: Array, down: Array, exact: bool = False) -> Core:
+    """The core of ``up @ down``; ``exact`` asks for QR, whose floor is eps instead of sqrt(eps)."""
+    rank = up.shape[1]
+    if not exact and rank <= min(up.shape[0], down.shape[1]):
+        found = _gram_core(up, down)
+        if found is not None:
+            return found
+    return _qr_core(up, down)
+
+
+def _gram_core(up: Array, down: Array) -> Core | None:
+    try:
+        lower = np.linalg.cholesky(down @ down.T)
+    except np.linalg.LinAlgError:
+        return None
+    pivots = np.diagonal(lower)
+    if not pivots.min() > WELL_CONDITIONED * pivots.max():
+        return None
+    middle = lower.T @ (up.T @ up) @ lower
+    values, vectors = np.linalg.eigh(middle)
+    sigma = np.sqrt(np.clip(values[::-1], 0.0, None))
+    vectors = vectors[:, ::-1]
+    return Core(up, down, sigma, lower @ vectors, np.linalg.solve(lower.T, vectors))
+
+
+def _qr_core(up: Array, down: Array) -> Core:
+    q_up, r_up = np.linalg.qr(up)
+    q_down, r_down = np.linalg.qr(down.T)
+    left, sigma, right = np.linalg.svd(r_up @ r_down.T, full_matrices=False)
+    return Core(q_up, q_down.T, sigma, left * sigma, right.T)
+
+
+def _signs(up: Array) -> Array:
+    """+1 or -1 per column, so that its first entry of largest size becomes positive."""
+    top = np.abs(up).argmax(axis=0)
+    return np.where(up[top, np.arange(up.shape[1])] < 0, -1.0, 1.0)
+
+
+def inner(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
+    """The Frobenius inner product of two products, from their factors."""
+    return float(np.sum((up1.T @ up2) * (down1 @ down2.T)))
+
+
+def norm(up: Array, down: Array) -> float:
+    """The Frobenius norm of ``up @ down``."""
+    return float(np.sqrt(max(0.0, inner(up, down, up, down))))
+
+
+def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
+    """``|up1 down1 - up2 down2|`` (Frobenius).
+
+    The Gram form costs one cross product; where the two are so close that it would lose its
+    digits, the stacked factors go through QR.
+    """
+    squares = inner(up1, down1, up1, down1) + inner(up2, down2, up2, down2)
+    gap = squares - 2.0 * inner(up1, down1, up2, down2)
+    if gap > CANCELLATION * squares:
+        return float(np.sqrt(gap))
+    r_up = np.linalg.qr(np.hstack([up1, -up2]), mode="r")
+    r_down = np.linalg.qr(np.vstack([down1, down2]).T, mode="r")
+    return float(np.linalg.norm(r_up @ r_down.T))
+
+
+def numerical_rank(sigma: Array, tolerance: float) -> int:
+    """The least rank whose cut loses at most ``tolerance`` of the norm; 0 for a zero update."""
+    total = float(np.square(sigma).sum())
+    if total == 0.0:
+        return 0
+    tails = np.cumsum(np.square(sigma[::-1]))[::-1]
+    return int(np.count_nonzero(tails > (tolerance * tolerance) * total))
+
+
+def stack(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """The sum of products as one product: factors side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.hstack([up for up, _ in parts]), np.vstack([down for _, down in parts])

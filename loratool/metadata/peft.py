@@ -1,0 +1,122 @@
+"""PEFT's configuration: ``adapter_config.json``, or ``lora_adapter_metadata`` in the header.
+
+Sources: peft ``LoraConfig`` and ``get_pattern_key``; diffusers ``_pack_dict_with_prefix``, which
+puts the component's name before each key (``transformer.r``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+HEADER_KEY = "lora_adapter_metadata"
+CONFIG_NAME = "adapter_config.json"
+MODEL_NAME = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class PeftConfig:
+    """What of a configuration decides the update of a module."""
+
+    r: int | None = None
+    lora_alpha: float | None = None
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    use_rslora: bool = False
+    use_dora: bool = False
+
+    def alpha(self, module: str, rank: int) -> float | None:
+        """The alpha whose ratio to ``rank`` is the module's scale; None when nothing says so.
+
+        rsLoRA divides by the square root of the rank: its alpha is given as alpha * sqrt(rank),
+        so that alpha / rank is the scale everywhere in this program.
+        """
+        value = _first(self.alpha_pattern, module, self.lora_alpha)
+        if value is None:
+            return None
+        return value * math.sqrt(rank) if self.use_rslora else value
+
+
+def _first(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
+    for key, value in patterns.items():
+        try:
+            if re.match(rf"(.*\.)?({key})$", module):
+                return value
+        except re.error:
+            if module.endswith(key):
+                return value
+    return default
+
+
+def parse(text: str) -> dict[str, PeftConfig]:
+    """Component (``unet``, ``transformer``, ``text_encoder``...; "" if unnamed) -> configuration.
+
+    Text that is not what PEFT writes gives an empty answer; the checks report it.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    by_component: dict[str, dict[str, Any]] = {}
+    for key, value in document.items():
+        component, _, name = key.rpartition(".")
+        by_component.setdefault(component, {})[name] = value
+    return {c: _config(values) for c, values in by_component.items()
+            if "r" in values or "lora_alpha" in values}
+
+
+def _config(values: Mapping[str, Any]) -> PeftConfig:
+    rank, alpha = values.get("r"), values.get("lora_alpha")
+    return PeftConfig(
+        r=rank if isinstance(rank, int) else None,
+        lora_alpha=float(alpha) if isinstance(alpha, (int, float)) else None,
+        rank_pattern=_numbers(values.get("rank_pattern")),
+        alpha_pattern=_numbers(values.get("alpha_pattern")),
+        use_rslora=values.get("use_rslora") is True,
+        use_dora=values.get("use_dora") is True)
+
+
+def _numbers(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {}
+    return {str(k): v for k, v in value.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def document(modules: Mapping[str, tuple[int, float]], targets: Iterable[str] | None = None) -> dict[str, Any]:
+    """The configuration of modules given as name -> (rank, alpha), as PEFT writes it.
+
+    The commonest rank and alpha are the defaults; others go into the patterns by full name.
+    """
+    rank = _commonest(r for r, _ in modules.values())
+    alpha = _commonest(a for _, a in modules.values())
+    return {
+        "peft_type": "LORA", "r": rank, "lora_alpha": _whole(alpha),
+        "rank_pattern": {_exactly(m): r for m, (r, _) in sorted(modules.items()) if r != rank},
+        "alpha_pattern": {_exactly(m): _whole(a) for m, (_, a) in sorted(modules.items()) if a != alpha},
+        "target_modules": sorted(targets if targets is not None else modules),
+        "bias": "none", "fan_in_fan_out": False, "inference_mode": True, "lora_dropout": 0.0,
+        "init_lora_weights": True, "use_dora": False, "use_rslora": False, "lora_bias": False,
+        "base_model_name_or_path": None, "task_type": None, "modules_to_save": None,
+    }
+
+
+def _exactly(module: str) -> str:
+    """A pattern that fits this module only, and not those whose names end alike."""
+    return "^" + module
+
+
+def _commonest(values: Iterable[Any]) -> Any:
+    counts: dict[Any, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return max(counts, key=lambda v: (counts[v], -v))
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value

@@ -1,0 +1,1 @@
+"""Names: families, dialects, addresses. Strings only; neither numpy nor torch."""

@@ -1,0 +1,55 @@
+"""FLUX.1. Native names are those of the Black Forest Labs checkpoints.
+
+Source: the relation that diffusers' single-file loader applies, found by pushing marked rows
+through it (314 native weights, 504 diffusers weights, every row once).
+"""
+
+from ..family import Encoder, Family, tree
+
+TREE = tree("flux1", """
+img_in                           x_embedder                                      3072x64        bias
+time_in.in_layer                 time_text_embed.timestep_embedder.linear_1      3072x256       bias
+time_in.out_layer                time_text_embed.timestep_embedder.linear_2      3072x3072      bias
+vector_in.in_layer               time_text_embed.text_embedder.linear_1          3072x768       bias
+vector_in.out_layer              time_text_embed.text_embedder.linear_2          3072x3072      bias
+guidance_in.in_layer             time_text_embed.guidance_embedder.linear_1      3072x256       bias
+guidance_in.out_layer            time_text_embed.guidance_embedder.linear_2      3072x3072      bias
+txt_in                           context_embedder                                3072x4096      bias
+double_blocks.N.img_mod.lin      transformer_blocks.N.norm1.linear               18432x3072     bias N=0-18
+double_blocks.N.img_attn.qkv     transformer_blocks.N.attn.{to_q,to_k,to_v}      9216x3072      bias N=0-18
+double_blocks.N.img_attn.proj    transformer_blocks.N.attn.to_out.0              3072x3072      bias N=0-18
+double_blocks.N.img_mlp.0        transformer_blocks.N.ff.net.0.proj              12288x3072     bias N=0-18
+double_blocks.N.img_mlp.2        transformer_blocks.N.ff.net.2                   3072x12288     bias N=0-18
+double_blocks.N.txt_mod.lin      transformer_blocks.N.norm1_context.linear       18432x3072     bias N=0-18
+double_blocks.N.txt_attn.qkv     transformer_blocks.N.attn.{add_q_proj,add_k_proj,add_v_proj}  9216x3072  bias N=0-18
+double_blocks.N.txt_attn.proj    transformer_blocks.N.attn.to_add_out            3072x3072      bias N=0-18
+double_blocks.N.txt_mlp.0        transformer_blocks.N.ff_context.net.0.proj      12288x3072     bias N=0-18
+double_blocks.N.txt_mlp.2        transformer_blocks.N.ff_context.net.2           3072x12288     bias N=0-18
+single_blocks.N.linear1          single_transformer_blocks.N.{attn.to_q,attn.to_k,attn.to_v,proj_mlp}  21504x3072  rows=3072+3072+3072+12288 bias N=0-37
+single_blocks.N.linear2          single_transformer_blocks.N.proj_out            3072x15360     bias N=0-37
+single_blocks.N.modulation.lin   single_transformer_blocks.N.norm.linear         9216x3072      bias N=0-37
+final_layer.linear               proj_out                                        64x3072        bias
+final_layer.adaLN_modulation.1   norm_out.linear                                 6144x3072      swap bias
+""")
+
+_NO_GUIDANCE = {"guidance_in.in_layer": None, "guidance_in.out_layer": None}
+
+FAMILY = Family(
+    id="flux1", title="FLUX.1", root="transformer", kohya_spelling="native", tree=TREE,
+    encoders={
+        "clip-l": Encoder("clip-l", kohya=("lora_te1_",), diffusers="text_encoder.",
+                          comfyui=("text_encoders.clip_l.transformer.", "text_encoders.clip_l.")),
+        # sd-scripts numbers T5 as the third encoder, OneTrainer as the second.
+        "t5-xxl": Encoder("t5-xxl", kohya=("lora_te3_", "lora_te2_"), diffusers="text_encoder_2.",
+                          comfyui=("text_encoders.t5xxl.transformer.", "text_encoders.t5xxl.")),
+    },
+    variants={
+        "dev": {},
+        "schnell": _NO_GUIDANCE,
+        "kontext": {},
+        "krea": {},
+        "fill": {"img_in": (3072, 384)},
+        "canny": {"img_in": (3072, 128)},
+        "depth": {"img_in": (3072, 128)},
+    },
+)

@@ -1,0 +1,1 @@
+"""Operations: pure, layer by layer, from adapters to a Plan that ``run`` executes."""

@@ -1,0 +1,53 @@
+"""What an input must satisfy before anything is computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..adapter.adapter import Adapter
+from ..adapter.layer import CarriedLayer, Layer
+from ..adapter.lora import LoraLayer
+from ..errors import Unsound, WouldLose
+
+
+def require_sound(adapter: Adapter) -> None:
+    """Raise Unsound for layers whose update cannot be told: a missing half, ranks that disagree."""
+    for stem, shapes in adapter.shapes.items():
+        if shapes.fault:
+            raise Unsound(f"the layer {shapes.message}", path=adapter.path, key=stem,
+                          hint=f"`loratool validate` lists every such layer of {adapter.path!r}.")
+    if not adapter.layers:
+        raise Unsound("holds no adapter layer", path=adapter.path,
+                      hint="It may be a checkpoint or an embedding: `loratool inspect` shows its keys.")
+    for layer in adapter.layers.values():
+        if layer.group.twice:
+            raise Unsound("the module has two tensors for one factor", path=adapter.path,
+                          key=layer.group.twice[0], hint="Remove one of them first.")
+
+
+def finite(array: np.ndarray, layer: Layer, role: str) -> np.ndarray:
+    """``array`` itself; raises Unsound when it holds NaN or infinity."""
+    if not np.isfinite(array).all():
+        raise Unsound("holds NaN or infinite weights", path=layer.file.path, key=layer.group.roles.get(role),
+                      hint="The file was damaged in training or saving: get another copy or an earlier epoch.")
+    return array
+
+
+def factors(layer: LoraLayer) -> tuple[np.ndarray, np.ndarray]:
+    """``up`` and ``down`` of the layer, finite, without the scale."""
+    return finite(layer.up(), layer, "up"), finite(layer.down(), layer, "down")
+
+
+def only_lora(adapter: Adapter, command: str) -> None:
+    """Raise WouldLose when the adapter holds more than LoRA layers."""
+    other: Sequence[CarriedLayer] = adapter.carried
+    if other:
+        raise WouldLose(f"{len(other)} layers are no plain LoRA ({other[0].why}); {command} cannot keep "
+                        "their effect", path=adapter.path, key=other[0].stem,
+                        hint="Only LoRA and LoCon layers can be combined.")
+    if adapter.loose:
+        raise WouldLose(f"{len(adapter.loose)} keys have an unknown meaning; {command} cannot keep them",
+                        path=adapter.path, key=adapter.loose[0][1],
+                        hint="Use --drop-unsupported to leave them out.")

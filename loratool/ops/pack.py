@@ -1,0 +1,67 @@
+"""Factors into stored bytes, kept inside the range of the dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import frexp
+
+import numpy as np
+
+from ..errors import Unsound
+from ..tensors.codec import encode, holds, largest, rounded
+from ..tensors.writer import TensorSpec
+
+SMALL = {"F16": 2.0 ** -10, "F8_E4M3": 2.0 ** -4, "F8_E5M2": 2.0 ** -10}
+"""Below this root mean square too many values fall under the smallest normal number."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The stored bytes of both factors, and what a reader sees in them (float64)."""
+
+    up: bytes
+    down: bytes
+    up_seen: np.ndarray
+    down_seen: np.ndarray
+
+
+def pack(up: np.ndarray, down: np.ndarray, dtype: str, key: str) -> Packed:
+    """Round both factors once.
+
+    Where ``up`` would leave the range of the dtype, a power of two moves between the factors: the
+    product stays the same. Raises Unsound when no such power helps.
+    """
+    shift = _shift(up, down, dtype)
+    if shift:
+        up, down = np.ldexp(up, shift), np.ldexp(down, -shift)
+    if max(np.abs(up).max(initial=0.0), np.abs(down).max(initial=0.0)) > largest(dtype):
+        raise Unsound(f"the weights are too large for {dtype}", key=key, hint="Use --dtype F32.")
+    raw_up, up_seen = rounded(up, dtype)
+    raw_down, down_seen = rounded(down, dtype)
+    return Packed(raw_up, raw_down, up_seen, down_seen)
+
+
+def _shift(up: np.ndarray, down: np.ndarray, dtype: str) -> int:
+    size_up, size_down = _rms(up), _rms(down)
+    if size_up == 0.0 or size_down == 0.0:
+        return 0
+    too_large = max(np.abs(up).max(), np.abs(down).max()) > largest(dtype)
+    if too_large or size_up < SMALL.get(dtype, 0.0):
+        return frexp((size_down / size_up) ** 0.5)[1]
+    return 0
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
+
+
+def alpha_spec(name: str, value: float, dtype: str, shape: tuple[int, ...] = ()) -> TensorSpec:
+    """An alpha tensor in the weights' dtype where it is exact there, else F32 (or F64)."""
+    for fitting in (dtype, "F32"):
+        if holds(value, fitting):
+            return TensorSpec(name, fitting, shape)
+    return TensorSpec(name, "F64", shape)
+
+
+def alpha_bytes(spec: TensorSpec, value: float) -> bytes:
+    return encode(np.full(spec.shape, value), spec.dtype)

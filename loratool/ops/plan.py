@@ -1,0 +1,115 @@
+"""What an operation will do, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..adapter.adapter import Adapter, Source
+from ..tensors.writer import TensorSpec
+
+
+@dataclass(frozen=True)
+class Report:
+    """One module of a result. All three figures are Frobenius norms, not ratios.
+
+    ``norm`` None: not needed so far (the layer is exact); ``measure`` gives it.
+    """
+
+    name: str
+    rank_before: int
+    rank: int
+    error: float = 0.0
+    optimum: float = 0.0
+    norm: float | None = None
+    exact: bool = True
+    measure: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
+class Produced:
+    """The bytes of a layer's tensors, by key, and what they cost in accuracy."""
+
+    tensors: Mapping[str, bytes]
+    report: Report | None = None
+
+
+@dataclass(frozen=True)
+class OutLayer:
+    """A layer of the output. ``component`` and ``module`` are the names PEFT's configuration uses.
+
+    Keys of a folder's files are qualified by the component (``text_encoder.base_model.model...``).
+    """
+
+    stem: str
+    component: str
+    module: str
+    rank: int
+    alpha: float
+    limit: int
+    """The largest rank that the module can have."""
+    spatial: bool
+    tensors: tuple[TensorSpec, ...]
+    compute: Callable[[], Produced]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A tensor that is copied as it is."""
+
+    source: Source
+    key: str
+    name: str
+
+    @property
+    def spec(self) -> TensorSpec:
+        info = self.source.file.tensors[self.key]
+        return TensorSpec(self.name, info.dtype, info.shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that ``run.execute`` needs. ``order`` lists keys whose sequence is kept."""
+
+    command: str
+    inputs: tuple[Adapter, ...]
+    family: str | None
+    dialect: str
+    folder: bool
+    layers: Sequence[OutLayer]
+    carried: Sequence[Carried]
+    metadata: Mapping[str, str]
+    configured: bool
+    """Whether alpha lives in a configuration (PEFT's) rather than in tensors."""
+    order: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    compare_content: str | None = None
+    """The content digest that the output should have when a round trip closes."""
+    stamp: bool = False
+    """Whether the measured error is written into the metadata."""
+
+    @property
+    def bytes_of_tensors(self) -> int:
+        return (sum(t.nbytes for layer in self.layers for t in layer.tensors)
+                + sum(c.spec.nbytes for c in self.carried))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an operation did, measured on the file that was written."""
+
+    command: str
+    inputs: tuple[str, ...]
+    output: str
+    bytes: int
+    family: str | None
+    dialect: str
+    error: float
+    optimum: float
+    exact: bool
+    modules: tuple[Report, ...]
+    notes: tuple[str, ...] = ()
+    identical: bool | None = None
+    """Whether a round trip returned the very tensors it started from; None where it is no round trip."""
+    dry_run: bool = False
+    exit_code: int = field(default=0)

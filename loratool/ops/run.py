@@ -1,0 +1,211 @@
+"""Execute a Plan: read, compute, write layer by layer, certify, give the file its name.
+
+The only way that the command line and the Python API take. Each layer is computed from the rounded
+factors it writes, so that its error is that of the file; the file is then read back, hashed and
+opened with two parsers before success is reported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from ..errors import OutputError, WouldOverwrite
+from ..metadata import peft
+from ..tensors.place import PREFIX, Placement, Policy, reason
+from ..tensors.writer import TensorSpec, Writer, Written, official_order
+from . import stamp
+from .plan import Carried, OutLayer, Plan, Produced, Report, Result
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file of the output: "" for a single file, else its path in the folder."""
+
+    name: str
+    qualifier: str
+    specs: list[TensorSpec]
+    layers: list[OutLayer]
+    carried: list[Carried]
+
+    def inside(self, key: str) -> str:
+        return key.removeprefix(self.qualifier)
+
+
+def execute(plan: Plan, target: str, policy: Policy, threads: int = 1,
+            progress: Progress | None = None) -> Result:
+    """Write the plan's output to ``target``; nothing is left behind when it fails.
+
+    Raises what Placement and Writer raise, and Unsound for weights that are not finite.
+    """
+    files = _files(plan)
+    inputs = [source.file.identity for adapter in plan.inputs for source in adapter.sources]
+    if plan.folder:
+        return _execute_folder(plan, files, target, policy, threads, progress)
+    placement = Placement(target, policy, inputs)
+    reports, identical, size = _write(plan, files[0], placement, threads, progress)
+    return _result(plan, target, size, reports, identical)
+
+
+def preview(plan: Plan, target: str) -> Result:
+    """What ``execute`` would write; no figure that needs the weights is known yet."""
+    size = 0
+    for file in _files(plan):
+        metadata = stamp.follow(plan.metadata, plan.layers, plan.stamp)
+        size += Writer(_NOWHERE, file.specs, metadata).size
+    reports = tuple(Report(layer.stem, 0, layer.rank) for layer in plan.layers)
+    return replace(_result(plan, target, size, [], None), modules=reports, dry_run=True)
+
+
+class _Nowhere:
+    target = ""
+
+
+_NOWHERE: Placement = _Nowhere()  # type: ignore[assignment]
+
+
+def _files(plan: Plan) -> list[_File]:
+    if not plan.folder:
+        return [_file("", "", plan, list(plan.layers), list(plan.carried))]
+    made = []
+    qualifiers = {_qualifier(layer.stem) for layer in plan.layers}
+    for qualifier in sorted(qualifiers):
+        name = os.path.join(qualifier.rstrip("."), peft.MODEL_NAME)
+        made.append(_file(name, qualifier, plan,
+                          [layer for layer in plan.layers if _qualifier(layer.stem) == qualifier],
+                          [c for c in plan.carried if _qualifier(c.name) == qualifier]))
+    return made
+
+
+def _qualifier(stem: str) -> str:
+    head, marker, _ = stem.partition("base_model.model.")
+    return head if marker else ""
+
+
+def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried: list[Carried]) -> _File:
+    specs = {s.name: s for layer in layers for s in layer.tensors} | {c.name: c.spec for c in carried}
+    kept = [specs.pop(key) for key in plan.order if key in specs]
+    ordered = [replace(s, name=s.name.removeprefix(qualifier)) for s in kept + official_order(specs.values())]
+    return _File(name, qualifier, ordered, layers, carried)
+
+
+def _write(plan: Plan, file: _File, placement: Placement, threads: int,
+           progress: Progress | None) -> tuple[list[Report], bool | None, int]:
+    metadata = stamp.follow(plan.metadata, file.layers, plan.stamp)
+    with Writer(placement, file.specs, metadata) as writer:
+        reports = _compute(writer, file, threads, progress)
+        identical: list[bool] = []
+
+        def finish(written: Written) -> Mapping[str, str]:
+            found = stamp.hashes(metadata, file.specs, written)
+            if plan.stamp:
+                found[stamp.ERROR] = f"{_totals(reports)[0]:.6e}"
+            if plan.compare_content:
+                identical.append(stamp.content_digest(file.specs, written) == plan.compare_content)
+            return found
+
+        writer.commit(finish)
+        return reports, (identical[0] if identical else None), writer.size
+
+
+def _compute(writer: Writer, file: _File, threads: int, progress: Progress | None) -> list[Report]:
+    jobs: list[Callable[[], Produced]] = [layer.compute for layer in file.layers]
+    jobs += [_copier(carried) for carried in file.carried]
+
+    def work(job: Callable[[], Produced]) -> Report | None:
+        produced = job()
+        for key, data in produced.tensors.items():
+            writer.put(file.inside(key), data)
+        return produced.report
+
+    reports: list[Report] = []
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        try:
+            for done, report in enumerate(pool.map(work, jobs), 1):
+                if report is not None:
+                    reports.append(report)
+                if progress:
+                    progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return reports
+
+
+def _copier(carried: Carried) -> Callable[[], Produced]:
+    return lambda: Produced({carried.name: carried.source.file.raw(carried.key)})
+
+
+def _execute_folder(plan: Plan, files: list[_File], target: str, policy: Policy, threads: int,
+                    progress: Progress | None) -> Result:
+    """Fill a hidden folder beside the target, then rename it."""
+    target = target.rstrip("/\\")
+    if os.path.lexists(target) and not policy.overwrite:
+        raise WouldOverwrite("exists already", path=target,
+                             hint="Use --overwrite to replace it, or -o for another name.")
+    parent = os.path.dirname(os.path.abspath(target))
+    if not os.path.isdir(parent):
+        raise OutputError("the folder does not exist", path=parent, hint="Create it first.")
+    hidden = os.path.join(parent, f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    reports: list[Report] = []
+    size = 0
+    try:
+        os.mkdir(hidden)
+        for file in files:
+            path = os.path.join(hidden, file.name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            found, _, written = _write(plan, file, Placement(path), threads, progress)
+            reports, size = reports + found, size + written
+            size += _write_config(os.path.join(os.path.dirname(path), peft.CONFIG_NAME), file.layers)
+        _swap_folder(hidden, target)
+    except OSError as error:
+        raise reason(error, target) from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    return _result(plan, target, size, reports, None)
+
+
+def _write_config(path: str, layers: Sequence[OutLayer]) -> int:
+    document = peft.document({layer.module: (layer.rank, layer.alpha) for layer in layers})
+    text = json.dumps(document, indent=2) + "\n"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return len(text.encode())
+
+
+def _swap_folder(hidden: str, target: str) -> None:
+    old = hidden + ".old"
+    if os.path.lexists(target):
+        os.rename(target, old)
+    os.rename(hidden, target)
+    if os.path.isdir(old) and not os.path.islink(old):
+        shutil.rmtree(old)
+    elif os.path.lexists(old):
+        os.unlink(old)
+
+
+def _totals(reports: Sequence[Report]) -> tuple[float, float]:
+    """Relative error and optimum of the whole update; 0 where every layer is exact."""
+    error = math.sqrt(sum(r.error ** 2 for r in reports))
+    optimum = math.sqrt(sum(r.optimum ** 2 for r in reports))
+    if error == 0.0 and optimum == 0.0:
+        return 0.0, 0.0
+    norms = [r.norm if r.norm is not None else r.measure() if r.measure else 0.0 for r in reports]
+    whole = math.sqrt(sum(n ** 2 for n in norms))
+    return (error / whole, optimum / whole) if whole else (0.0, 0.0)
+
+
+def _result(plan: Plan, target: str, size: int, reports: Sequence[Report], identical: bool | None) -> Result:
+    error, optimum = _totals(reports)
+    return Result(plan.command, tuple(a.path for a in plan.inputs), target, size, plan.family, plan.dialect,
+                  error, optimum, all(r.exact for r in reports), tuple(reports), tuple(plan.notes), identical)

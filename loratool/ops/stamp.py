@@ -1,0 +1,159 @@
+"""The metadata of an output: what is kept, what follows the tensors, what is added.
+
+``ss_*`` and everything not understood is kept. ``ss_network_dim`` and ``ss_network_alpha`` follow
+the ranks; ``sshs_model_hash`` and ``sshs_legacy_hash`` (sd-scripts ``precalculate_safetensors_hashes``:
+hashes of the file as the official writer would make it with the ``ss_*`` metadata alone) follow the
+bytes. A ``modelspec.hash_sha256`` is written again over the tensors in sorted order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from .. import __version__
+from ..tensors.digest import LEGACY_END, LEGACY_START
+from ..tensors.writer import TensorSpec, Written, header_text, official_order
+from .plan import OutLayer
+
+MODEL_HASH, LEGACY_HASH, SPEC_HASH = "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256"
+ERROR = "loratool.error"
+
+
+def follow(metadata: Mapping[str, str], layers: Sequence[OutLayer], stamp: bool) -> dict[str, str]:
+    """``metadata`` with ranks and alphas of the new layers, and places for hashes and error."""
+    new = dict(metadata)
+    linear = [layer for layer in layers if not layer.spatial] or list(layers)
+    if "ss_network_dim" in new and layers:
+        _set(new, "ss_network_dim", _common(_ranks(linear)), "{:.0f}")
+    if "ss_network_alpha" in new and layers:
+        _set(new, "ss_network_alpha", _common(_alphas(linear)), "{}")
+    _follow_conv(new, [layer for layer in layers if layer.spatial])
+    for key in (MODEL_HASH, LEGACY_HASH):
+        new.pop(key, None)
+    if any(key.startswith("ss_") for key in new):
+        new[MODEL_HASH], new[LEGACY_HASH] = "0" * 64, "0" * 8
+    if SPEC_HASH in new:
+        new[SPEC_HASH] = "0x" + "0" * 64
+    if stamp:
+        new["loratool.version"] = __version__
+        new[ERROR] = f"{0.0:.6e}"
+    return new
+
+
+def _free(layers: Iterable[OutLayer]) -> list[OutLayer]:
+    """Layers whose rank is a choice, not the limit of a small module."""
+    chosen = list(layers)
+    return [layer for layer in chosen if layer.rank < layer.limit] or chosen
+
+
+def _ranks(layers: Sequence[OutLayer]) -> list[float]:
+    return [float(layer.rank) for layer in _free(layers)]
+
+
+def _alphas(layers: Sequence[OutLayer]) -> list[float]:
+    return [layer.alpha for layer in _free(layers)]
+
+
+def _common(values: list[float]) -> float | None:
+    return values[0] if len(set(values)) == 1 else None
+
+
+def _set(metadata: dict[str, str], key: str, value: float | None, form: str) -> None:
+    if value is None:
+        metadata[key] = "Dynamic"
+        return
+    try:
+        if float(metadata[key]) == value:
+            return
+    except ValueError:
+        pass
+    metadata[key] = form.format(value)
+
+
+def _follow_conv(metadata: dict[str, str], layers: list[OutLayer]) -> None:
+    try:
+        arguments = json.loads(metadata.get("ss_network_args", ""))
+    except (ValueError, RecursionError):
+        return
+    if not layers or not isinstance(arguments, dict) or "conv_dim" not in arguments:
+        return
+    texts = {k: str(v) for k, v in arguments.items()}
+    _set(texts, "conv_dim", _common(_ranks(layers)), "{:.0f}")
+    if "conv_alpha" in texts:
+        _set(texts, "conv_alpha", _common(_alphas(layers)), "{}")
+    changed = {k: texts[k] for k in ("conv_dim", "conv_alpha") if k in texts and texts[k] != str(arguments[k])}
+    if changed:
+        metadata["ss_network_args"] = json.dumps(arguments | changed)
+
+
+def hashes(metadata: Mapping[str, str], specs: Sequence[TensorSpec], written: Written) -> dict[str, str]:
+    """The values for the places that ``follow`` made."""
+    found: dict[str, str] = {}
+    official = official_order(specs)
+    if MODEL_HASH in metadata:
+        same = [s.name for s in official] == [s.name for s in specs]
+        found[MODEL_HASH] = written.sha256_tensors if same else _digest(official, specs, written)
+        found[LEGACY_HASH] = _legacy(official, specs, metadata, written)
+    if SPEC_HASH in metadata:
+        found[SPEC_HASH] = "0x" + _digest(sorted(specs, key=lambda s: s.name), specs, written)
+    return found
+
+
+def content_digest(specs: Sequence[TensorSpec], written: Written) -> str:
+    """A digest of names, dtypes, shapes and bytes that does not depend on their order."""
+    whole = hashlib.sha256()
+    places = _places(specs)
+    for spec in sorted(specs, key=lambda s: s.name):
+        whole.update(json.dumps([spec.name, spec.dtype, list(spec.shape)]).encode())
+        for block in _blocks(places[spec.name], written):
+            whole.update(block)
+    return whole.hexdigest()
+
+
+def _places(specs: Sequence[TensorSpec]) -> dict[str, tuple[int, int]]:
+    places: dict[str, tuple[int, int]] = {}
+    position = 0
+    for spec in specs:
+        places[spec.name] = (position, position + spec.nbytes)
+        position += spec.nbytes
+    return places
+
+
+def _blocks(place: tuple[int, int], written: Written) -> Iterable[bytes]:
+    begin, end = place
+    while begin < end:
+        stop = min(end, begin + (1 << 20))
+        yield written.window(begin, stop)
+        begin = stop
+
+
+def _digest(order: Sequence[TensorSpec], specs: Sequence[TensorSpec], written: Written) -> str:
+    whole, places = hashlib.sha256(), _places(specs)
+    for spec in order:
+        for block in _blocks(places[spec.name], written):
+            whole.update(block)
+    return whole.hexdigest()
+
+
+def _legacy(official: Sequence[TensorSpec], specs: Sequence[TensorSpec], metadata: Mapping[str, str],
+            written: Written) -> str:
+    """First 8 digits of the sha256 of bytes 0x100000 to 0x110000 of the file the official writer makes."""
+    header = header_text(official, {k: v for k, v in metadata.items() if k.startswith("ss_")})
+    head = len(header).to_bytes(8, "little") + header
+    places, position = _places(specs), len(head)
+    parts = [head[LEGACY_START:LEGACY_END]]
+    for spec in official:
+        begin, end = max(position, LEGACY_START), min(position + spec.nbytes, LEGACY_END)
+        if begin < end:
+            start = places[spec.name][0]
+            parts.append(written.window(start + begin - position, start + end - position))
+        position += spec.nbytes
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
+
+
+def commonest(values: Iterable[str]) -> str | None:
+    counted = Counter(values).most_common(1)
+    return counted[0][0] if counted else None

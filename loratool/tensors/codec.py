@@ -1,0 +1,167 @@
+"""Stored numbers to float64 and back, each conversion rounded once.
+
+Half-precision conversions work on the bits: numpy's ``astype(float16)`` is 50 times slower on
+subnormal results, and going through float32 without care would round twice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from .dtypes import FLOATS
+
+Array = np.ndarray
+
+
+def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    """float64 [shape] of the stored bytes; exact.
+
+    Raises InputError for a dtype that is not a floating-point number.
+    """
+    return decode32(raw, dtype, shape).astype(np.float64, copy=False)
+
+
+def decode32(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
+    """float32 [shape] where the dtype fits in it (all but F64), else float64; exact."""
+    if dtype == "F64":
+        flat = np.frombuffer(raw, "<f8")
+    elif dtype == "F32":
+        flat = np.frombuffer(raw, "<f4")
+    elif dtype == "F16":
+        flat = np.frombuffer(raw, "<f2").astype(np.float32)
+    elif dtype == "BF16":
+        flat = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+    elif dtype in ("F8_E4M3", "F8_E5M2"):
+        flat = _fp8_values(dtype)[np.frombuffer(raw, np.uint8)]
+    else:
+        raise InputError(f"holds {dtype}, which is not a floating-point weight")
+    return flat.reshape(shape)
+
+
+def encode(values: Array, dtype: str) -> bytes:
+    """The bytes of ``values`` rounded to nearest, ties to even, once.
+
+    Values beyond the range become infinite (NaN for F8_E4M3): check ``overflows`` first.
+    """
+    if dtype == "F64":
+        return values.astype("<f8").tobytes()
+    if dtype == "F32":
+        with np.errstate(over="ignore"):
+            return values.astype("<f4").tobytes()
+    if dtype == "F16":
+        return _to_f16(values).tobytes()
+    if dtype == "BF16":
+        return _to_bf16(values).tobytes()
+    if dtype in ("F8_E4M3", "F8_E5M2"):
+        return _to_fp8(values, dtype).tobytes()
+    raise InputError(f"cannot write weights as {dtype}")
+
+
+def rounded(values: Array, dtype: str) -> tuple[bytes, Array]:
+    """The stored bytes, and what a reader will see in them (float64)."""
+    raw = encode(values, dtype)
+    return raw, decode(raw, dtype, values.shape)
+
+
+def holds(value: float, dtype: str) -> bool:
+    """Whether ``dtype`` stores ``value`` exactly."""
+    if dtype not in FLOATS:
+        return False
+    one = np.array(value, np.float64)
+    return bool(rounded(one, dtype)[1] == one)
+
+
+def largest(dtype: str) -> float:
+    """The largest finite number of ``dtype``."""
+    return {"F64": 1.7976931348623157e308, "F32": 3.4028234663852886e38, "F16": 65504.0,
+            "BF16": 3.3895313892515355e38, "F8_E4M3": 448.0, "F8_E5M2": 57344.0}[dtype]
+
+
+def all_finite(raw: bytes, dtype: str) -> bool:
+    """Whether no stored value is NaN or infinite, from the exponent bits alone."""
+    if dtype == "F16":
+        return not (np.frombuffer(raw, "<u2") & 0x7C00 == 0x7C00).any()
+    if dtype == "BF16":
+        return not (np.frombuffer(raw, "<u2") & 0x7F80 == 0x7F80).any()
+    if dtype == "F32":
+        return not (np.frombuffer(raw, "<u4") & 0x7F800000 == 0x7F800000).any()
+    if dtype in FLOATS:
+        return bool(np.isfinite(decode32(raw, dtype, (-1,))).all())
+    return True
+
+
+def _to_f16(values: Array) -> Array:
+    wide = np.asarray(values, np.float64).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = wide.astype(np.float32)
+    bits = single.view(np.uint32)
+    sign = (bits >> 16 & 0x8000).astype(np.uint16)
+    size = bits & 0x7FFFFFFF
+    kept = (size - 0x38000000 + 0x0FFF + (size >> 13 & 1)) >> 13
+    _mend_ties(kept, size, wide, single, 13)
+    kept[size >= 0x477FF000] = 0x7C00                      # 65520 and more
+    kept[size > 0x7F800000] = 0x7E00                       # NaN
+    small = np.flatnonzero(size < 0x38800000)              # below 2**-14: subnormal, step 2**-24
+    kept[small] = np.rint(np.abs(wide[small]) * 16777216.0).astype(np.uint32)
+    return (kept.astype(np.uint16) | sign).astype("<u2")
+
+
+def _to_bf16(values: Array) -> Array:
+    wide = np.asarray(values, np.float64).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = wide.astype(np.float32)
+    bits = single.view(np.uint32)
+    size = bits & 0x7FFFFFFF
+    kept = (size + 0x7FFF + (size >> 16 & 1)) >> 16
+    _mend_ties(kept, size, wide, single, 16)
+    kept[size > 0x7F800000] = 0x7FC0
+    return (kept | (bits >> 16 & 0x8000)).astype("<u2")
+
+
+def _mend_ties(kept: Array, size: Array, wide: Array, single: Array, dropped: int) -> None:
+    """Decide ties that exist only because float64 was rounded to float32 on the way."""
+    half = 1 << (dropped - 1)
+    ties = np.flatnonzero((size & (2 * half - 1)) == half)
+    if not ties.size:
+        return
+    true, seen = np.abs(wide[ties]), np.abs(single[ties].astype(np.float64))
+    even = (size[ties] >> dropped) & 1
+    kept[ties] += ((true > seen) & (even == 0)).astype(np.uint32)
+    kept[ties] -= ((true < seen) & (even == 1)).astype(np.uint32)
+
+
+_FP8: dict[str, Array] = {}
+
+
+def _fp8_values(dtype: str) -> Array:
+    """All 256 values of an 8-bit float, float32 [256]."""
+    if dtype not in _FP8:
+        exponent_bits, bias = (4, 7) if dtype == "F8_E4M3" else (5, 15)
+        mantissa_bits = 7 - exponent_bits
+        code = np.arange(256)
+        exponent = code >> mantissa_bits & (1 << exponent_bits) - 1
+        fraction = (code & (1 << mantissa_bits) - 1) / (1 << mantissa_bits)
+        value = np.where(exponent == 0, fraction * 2.0 ** (1 - bias),
+                         (1 + fraction) * 2.0 ** (exponent - float(bias)))
+        if dtype == "F8_E4M3":
+            value[code & 0x7F == 0x7F] = np.nan
+        else:
+            value[exponent == 31] = np.where(fraction[exponent == 31] == 0, np.inf, np.nan)
+        _FP8[dtype] = np.where(code >> 7, -value, value).astype(np.float32)
+    return _FP8[dtype]
+
+
+def _to_fp8(values: Array, dtype: str) -> Array:
+    table = _fp8_values(dtype)[:128].astype(np.float64)
+    finite = table[np.isfinite(table)]
+    size = np.abs(np.asarray(values, np.float64).ravel())
+    upper = np.searchsorted(finite, size).clip(0, len(finite) - 1)
+    lower = (upper - 1).clip(0)
+    to_upper, to_lower = np.abs(finite[upper] - size), np.abs(size - finite[lower])
+    code = np.where((to_upper < to_lower) | ((to_upper == to_lower) & (upper % 2 == 0)), upper, lower)
+    edge = finite[-1] + (finite[-1] - finite[-2]) / 2
+    code[size >= edge] = 0x7F if dtype == "F8_E4M3" else 0x7C
+    code[np.isnan(size)] = 0x7F
+    sign = np.signbit(np.asarray(values, np.float64).ravel()).astype(np.uint8) << 7
+    return (code.astype(np.uint8) | sign).astype(np.uint8)
