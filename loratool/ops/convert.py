@@ -1,0 +1,209 @@
+"""Other names, the same update.
+
+What is preserved: every weight that only moves or changes its name, bit for bit; the effective
+update of each layer. Where a target has no alpha, alpha / rank is folded into the factors: exactly
+where a power of two does it, else with one rounding, whose error is measured and stated. A name
+that no table holds is refused, never dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..adapter.adapter import Adapter, Source
+from ..adapter.cover import cover, height_of, overlapping
+from ..adapter.layer import Layer
+from ..adapter.lora import LoraLayer
+from ..errors import Unmapped, Unsound, WouldLose
+from ..metadata import peft
+from ..naming.address import Address
+from ..naming.dialect import DIALECTS, Dialect
+from ..naming.families import family as load_family
+from ..naming.keymap import KeyMap, keymap
+from ..tensors.writer import TensorSpec
+from . import gate, origin
+from .configured import configuration
+from .plan import Carried, OutLayer, Plan
+from .respell import Respelled, Target, respell
+
+
+@dataclass
+class _Work:
+    """What one conversion collects while it goes through the modules."""
+
+    adapter: Adapter
+    dialect: Dialect
+    keys: KeyMap
+    came_from: origin.Origin | None
+    sources: dict[int, Source]
+    layers: list[Respelled] = field(default_factory=list)
+    carried: list[Carried] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def returns(self) -> bool:
+        """Whether this conversion leads back to the dialect that the file came from."""
+        return self.came_from is not None and self.came_from.dialect == self.dialect.id
+
+
+def plan(adapter: Adapter, to: str, drop_unsupported: bool = False) -> Plan:
+    """Plan a conversion to the dialect ``to``.
+
+    Reads the weights of projections that must be split or joined, else headers only. Raises
+    Unmapped for names that no table holds, WouldLose for what the target cannot hold.
+    """
+    gate.require_sound(adapter)
+    if adapter.family is None:
+        raise Unmapped("the base model is not known, so the names cannot be translated", path=adapter.path,
+                       hint=_unknown_hint(adapter))
+    work = _Work(adapter, DIALECTS[to], keymap(adapter.family), origin.recall(adapter.metadata),
+                 {id(s.file): s for s in adapter.sources})
+    _refuse_unmapped(work, drop_unsupported)
+    for (component, module), layers in _by_module(adapter).items():
+        _convert_module(work, component, module, layers, drop_unsupported)
+    return _finish(work)
+
+
+def _unknown_hint(adapter: Adapter) -> str:
+    possible = sorted(adapter.identification.possible)
+    if adapter.identification.confidence == "ambiguous":
+        return f"It fits {', '.join(possible)}: say which with --family."
+    return "`loratool inspect` shows what was found."
+
+
+def _refuse_unmapped(work: _Work, drop: bool) -> None:
+    adapter = work.adapter
+    lost = [layer.stem for layer in adapter.layers.values() if layer.address is None]
+    lost += [key for _, key in adapter.loose]
+    if lost and not drop:
+        title = load_family(work.keys.family.id).title
+        raise Unmapped(f"{len(lost)} names are in no table of {title}, so they have no name in "
+                       f"{work.dialect.id}", path=adapter.path, key=lost[0],
+                       hint="Use --drop-unsupported to leave them out.")
+    work.dropped += lost
+
+
+def _by_module(adapter: Adapter) -> dict[tuple[str, str], list[Layer]]:
+    found: dict[tuple[str, str], list[Layer]] = {}
+    for layer in adapter.layers.values():
+        if layer.address is not None:
+            found.setdefault(layer.address.whole, []).append(layer)
+    return found
+
+
+def _convert_module(work: _Work, component: str, module: str, layers: Sequence[Layer], drop: bool) -> None:
+    targets = work.keys.targets(component, module, work.dialect)
+    plain = [layer for layer in layers if isinstance(layer, LoraLayer)]
+    for other in layers:
+        if not isinstance(other, LoraLayer):
+            _rename_whole(work, other, targets, drop)
+    if not plain:
+        return
+    out = work.keys.trees[component].modules[module].shape[0]
+    for layer in plain:
+        if layer.address and height_of(layer.address.rows, out) != layer.out:
+            raise Unsound(f"the layer has {layer.out} rows, {work.keys.family.title} has "
+                          f"{height_of(layer.address.rows, out)}", path=work.adapter.path, key=layer.stem,
+                          hint="`loratool validate` lists all layers of a wrong shape.")
+    for name, address in targets:
+        pieces = cover(plain, address.rows, out)
+        if overlapping(pieces, height_of(address.rows, out)):
+            raise Unsound("the module is in the file twice, in two spellings", path=work.adapter.path,
+                          key=pieces[-1].layer.stem, hint="Remove one of them: loaders differ in which they use.")
+        if pieces:
+            work.layers.extend(respell(_target(work, name, address, out, targets), pieces))
+
+
+def _target(work: _Work, name: str, address: Address, out: int,
+            targets: Sequence[tuple[str, Address]]) -> Target:
+    parts = tuple(a.rows or ((0, out),) for _, a in targets)
+    axes = len(work.keys.module(address).shape) if work.dialect.style == "peft" else None
+    came_from = work.came_from if work.returns else None
+    return Target(name, address, height_of(address.rows, out), parts, work.dialect, axes, came_from)
+
+
+def _rename_whole(work: _Work, layer: Layer, targets: Sequence[tuple[str, Address]], drop: bool) -> None:
+    """A layer without algebra here moves only where nothing but its name changes."""
+    exact = [name for name, address in targets if address == layer.address]
+    same_form = layer.group.style != "peft" and work.dialect.alpha == "tensor"
+    if exact and same_form:
+        source = work.sources[id(layer.file)]
+        for role, key in layer.group.roles.items():
+            work.carried.append(Carried(source, key, f"{exact[0]}.{layer.group.suffixes[role]}"))
+        return
+    if not drop:
+        what = "DoRA" if layer.group.dora else layer.algorithm
+        raise WouldLose(f"a {what} layer cannot be written in {work.dialect.id} names without changing it",
+                        path=work.adapter.path, key=layer.stem, hint="Use --drop-unsupported to leave such layers out.")
+    work.dropped.append(layer.stem)
+
+
+def _finish(work: _Work) -> Plan:
+    adapter, dialect = work.adapter, work.dialect
+    twice = [name for name, count in Counter(r.layer.stem for r in work.layers).items() if count > 1]
+    if twice:
+        raise AssertionError(f"two layers became one: {twice[0]}")
+    layers = [r.layer for r in work.layers]
+    notes = [f"left out as asked: {name}" for name in work.dropped]
+    notes += _joins(work.layers)
+    metadata = _metadata(work, layers)
+    compare = work.came_from.content if work.returns and work.came_from else None
+    return Plan("convert", (adapter,), adapter.family, dialect.id, dialect.folder, layers, work.carried,
+                metadata, dialect.alpha == "folded", (), notes, compare)
+
+
+def _joins(layers: Sequence[Respelled]) -> list[str]:
+    grown = [r for r in layers if r.grown]
+    if not grown:
+        return []
+    return [f"{len(grown)} projections were joined from parts with different down factors: "
+            f"their rank is the sum of the parts' ({grown[0].layer.rank} in {grown[0].layer.stem})"]
+
+
+def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
+    metadata = dict(work.adapter.metadata)
+    before = metadata.pop(peft.HEADER_KEY, None)
+    metadata.pop(origin.KEY, None)
+    if work.returns:
+        if work.came_from and work.came_from.configuration:
+            metadata[peft.HEADER_KEY] = work.came_from.configuration
+        return metadata
+    if work.dialect.alpha == "folded" and not work.dialect.folder and layers:
+        metadata[peft.HEADER_KEY] = configuration(layers, before)
+    if work.dialect.id != work.adapter.key_format:
+        metadata[origin.KEY] = _remember(work, before).text()
+    return metadata
+
+
+def _remember(work: _Work, configuration_before: str | None) -> origin.Origin:
+    adapter = work.adapter
+    styles = Counter(layer.group.style for layer in adapter.layers.values())
+    return origin.remember(adapter.key_format, _content(adapter), _alpha_form(adapter),
+                           {r.layer.stem: r.fold for r in work.layers}, configuration_before,
+                           styles.most_common(1)[0][0])
+
+
+def _alpha_form(adapter: Adapter) -> tuple[str, tuple[int, ...]] | None:
+    """Dtype and shape of the alpha tensors, the commonest ones; None when there is none."""
+    forms = Counter((info.dtype, info.shape) for layer in adapter.layers.values()
+                    if (info := layer.info("alpha")) is not None)
+    return forms.most_common(1)[0][0] if forms else None
+
+
+def _content(adapter: Adapter) -> str:
+    """As stamp.content_digest, of the adapter that is converted."""
+    whole = hashlib.sha256()
+    named = sorted(((source.qualifier + key, source, key) for source in adapter.sources
+                    for key in source.file.tensors), key=lambda entry: entry[0])
+    for name, source, key in named:
+        spec = TensorSpec(name, source.file.tensors[key].dtype, source.file.tensors[key].shape)
+        whole.update(json.dumps([spec.name, spec.dtype, list(spec.shape)]).encode())
+        whole.update(source.file.raw(key))
+    return whole.hexdigest()
+
+
