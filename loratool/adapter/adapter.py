@@ -54,14 +54,14 @@ class Adapter:
     identification: Identification
 
     @classmethod
-    def open(cls, path: str) -> Adapter:
+    def open(cls, path: str, family: str | None = None) -> Adapter:
         """Open a safetensors file, or a folder as PEFT writes it. Reads headers and alphas only.
 
-        Raises what TensorFile raises; NotAFile for a folder that holds no adapter.
+        ``family`` decides where the tensors fit several. Raises what TensorFile raises; NotAFile for a folder that holds no adapter.
         """
         sources = tuple(_sources(path))
         try:
-            return _assemble(path, sources)
+            return _assemble(path, sources, family)
         except LoratoolError as error:
             for source in sources:
                 source.file.close()
@@ -177,7 +177,7 @@ def _config_beside(path: str) -> dict[str, peft.PeftConfig]:
         raise InputError(f"cannot be read: {error}", path=beside) from error
 
 
-def _assemble(path: str, sources: tuple[Source, ...]) -> Adapter:
+def _assemble(path: str, sources: tuple[Source, ...], family: str | None) -> Adapter:
     grouped: list[tuple[Source, Group]] = []
     loose: list[tuple[Source, str]] = []
     for source in sources:
@@ -188,7 +188,7 @@ def _assemble(path: str, sources: tuple[Source, ...]) -> Adapter:
               if "lora" in group.algorithms}
     spelled = [Spelled(g.stem, g.prefix, g.name, _update_shape(shapes.get(g.stem))) for _, g in grouped]
     declared = declared_base(sources[0].file.metadata)
-    identification = identify(spelled, declared.id if declared else None)
+    identification = identify(spelled, family or (declared.id if declared else None))
     layers = {group.stem: _layer(source, group, shapes.get(group.stem),
                                  identification.hits.get(group.stem)) for source, group in grouped}
     return Adapter(path, sources, layers, tuple(loose), shapes, identification)

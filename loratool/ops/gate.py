@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -22,6 +23,9 @@ def require_sound(adapter: Adapter) -> None:
         raise Unsound("holds no adapter layer", path=adapter.path,
                       hint="It may be a checkpoint or an embedding: `loratool inspect` shows its keys.")
     for layer in adapter.layers.values():
+        if isinstance(layer, LoraLayer) and not isfinite(layer.alpha.value):
+            raise Unsound(f"the layer's alpha is {layer.alpha.value}", path=adapter.path, key=layer.stem,
+                          hint="The file is damaged: get another copy.")
         if layer.group.twice:
             raise Unsound("the module has two tensors for one factor", path=adapter.path,
                           key=layer.group.twice[0], hint="Remove one of them first.")

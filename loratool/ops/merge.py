@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,8 @@ class _Slot:
 
 
 def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: FixedRank | None = None,
-         dtype: str | None = None) -> Plan:
-    """Plan a merge. Reads all weights once to learn the ranks.
+         dtype: str | None = None, threads: int = 1) -> Plan:
+    """Plan a merge. Reads all weights once, with ``threads`` workers, to learn the ranks.
 
     Raises FamiliesDiffer, Unsound, WouldLose; UsageError when weights and files do not pair up.
     """
@@ -72,7 +73,8 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: FixedRank 
     family = _one_family(adapters)
     slots = _slots(adapters, weights, family)
     stored = dtype or _result_dtype(adapters)
-    layers = [_layer(slot, rule, stored) for slot in slots]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        layers = list(pool.map(lambda slot: _layer(slot, rule, stored), slots))
     first = adapters[0]
     dialect = DIALECTS.get(first.key_format)
     folded = dialect is not None and dialect.alpha == "folded"

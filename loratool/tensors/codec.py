@@ -79,16 +79,8 @@ def largest(dtype: str) -> float:
 
 
 def all_finite(raw: bytes, dtype: str) -> bool:
-    """Whether no stored value is NaN or infinite, from the exponent bits alone."""
-    if dtype == "F16":
-        return not (np.frombuffer(raw, "<u2") & 0x7C00 == 0x7C00).any()
-    if dtype == "BF16":
-        return not (np.frombuffer(raw, "<u2") & 0x7F80 == 0x7F80).any()
-    if dtype == "F32":
-        return not (np.frombuffer(raw, "<u4") & 0x7F800000 == 0x7F800000).any()
-    if dtype in FLOATS:
-        return bool(np.isfinite(decode32(raw, dtype, (-1,))).all())
-    return True
+    """Whether no stored value is NaN or infinite."""
+    return extent(raw, dtype)[0]
 
 
 def _to_f16(values: Array) -> Array:
@@ -165,3 +157,25 @@ def _to_fp8(values: Array, dtype: str) -> Array:
     code[np.isnan(size)] = 0x7F
     sign = np.signbit(np.asarray(values, np.float64).ravel()).astype(np.uint8) << 7
     return (code.astype(np.uint8) | sign).astype(np.uint8)
+
+
+def extent(raw: bytes, dtype: str) -> tuple[bool, bool]:
+    """Whether all stored values are finite, and whether all are zero, from the bits alone.
+
+    One pass at memory speed; a dtype without such values is finite and judged by its bytes.
+    """
+    if not raw:
+        return True, False
+    if dtype in _HALVES:
+        mask, limit, kind = _HALVES[dtype]
+        top = int((np.frombuffer(raw, kind) & np.dtype(kind).type(mask)).max())
+        return top < limit, top == 0
+    if dtype in FLOATS:
+        values = decode32(raw, dtype, (-1,))
+        return bool(np.isfinite(values).all()), not values.any()
+    return True, not np.frombuffer(raw, np.uint8).any()
+
+
+_HALVES = {"F16": (0x7FFF, 0x7C00, "<u2"), "BF16": (0x7FFF, 0x7F80, "<u2"),
+           "F32": (0x7FFFFFFF, 0x7F800000, "<u4")}
+"""Without the sign, the bits of a float order like its size; infinity is the first value too large."""

@@ -1,0 +1,24 @@
+"""One check's verdict on one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .rules import RULES
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``key`` is the tensor or module; "" where the whole file is meant."""
+
+    id: str
+    severity: str
+    key: str
+    message: str
+    hint: str
+
+
+def finding(rule: str, message: str, key: str = "", severity: str | None = None, hint: str | None = None) -> Finding:
+    """A finding with the severity and remedy of its rule, unless told otherwise."""
+    known = RULES[rule]
+    return Finding(rule, severity or known.severity, key, message, hint or known.remedy)

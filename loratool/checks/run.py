@@ -1,0 +1,56 @@
+"""All checks of a file up to a level, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..adapter.adapter import Adapter
+from ..errors import ContainerError, InputError, NotAFile, NotFound
+from . import family, structure, values
+from .finding import Finding, finding
+from .rules import LEVELS
+
+VERDICTS = ("ok", "warn", "broken", "unreadable")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What validation says of one path."""
+
+    path: str
+    verdict: str
+    findings: tuple[Finding, ...]
+
+
+def header_checks(adapter: Adapter) -> list[Finding]:
+    """What can be found without reading weights."""
+    return [*structure.check(adapter), *family.check(adapter)]
+
+
+def validate(path: str, level: str = "family", threads: int = 1) -> Verdict:
+    """Check one path. Never raises for what is wrong with the file: that is the answer."""
+    wanted = LEVELS.index(level)
+    found: list[Finding] = []
+    try:
+        with Adapter.open(path) as adapter:
+            if wanted >= 1:
+                found += structure.check(adapter)
+            if wanted >= 2:
+                found += values.check(adapter, threads)
+            if wanted >= 3:
+                found += family.check(adapter)
+    except InputError as error:
+        return Verdict(path, "unreadable", (_unreadable(error),))
+    return Verdict(path, verdict_of(found), tuple(found))
+
+
+def _unreadable(error: InputError) -> Finding:
+    rule = error.rule if isinstance(error, ContainerError) else "R30"
+    message = error.message if isinstance(error, (ContainerError, NotFound, NotAFile)) else str(error)
+    return finding(rule, message, error.key or "", "error", error.hint)
+
+
+def verdict_of(findings: Iterable[Finding]) -> str:
+    severities = {f.severity for f in findings}
+    return "broken" if "error" in severities else "warn" if "warn" in severities else "ok"

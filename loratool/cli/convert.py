@@ -1,0 +1,45 @@
+"""loratool convert"""
+
+from __future__ import annotations
+
+import click
+
+from ..adapter.adapter import Adapter
+from ..naming.dialect import ALIASES, DIALECTS, TARGETS
+from ..naming.families import FAMILIES
+from ..ops.convert import plan
+from ..tensors.place import Policy
+from . import options
+from .console import Out
+from .operate import run_plan
+from .outputs import target
+
+
+@click.command("convert", short_help="Other key names.")
+@click.argument("file", metavar="FILE")
+@click.option("--to", "to", type=click.Choice((*TARGETS, *ALIASES)), required=True, help="The dialect to write.")
+@click.option("--family", type=click.Choice(tuple(FAMILIES)), help="The base model, where the tensors fit several.")
+@click.option("--drop-unsupported", is_flag=True, help="Leave out what the dialect cannot hold, and list it.")
+@options.output
+@options.display
+def command(file: str, to: str, family: str | None, drop_unsupported: bool, output: str | None, overwrite: bool,
+            in_place: bool, threads: int | None, form: str | None, as_json: bool, quiet: bool, color: str | None,
+            debug: bool | None) -> int:
+    """Write FILE under the key names of another program, with the same effect.
+
+    Fused projections are split and joined exactly. Where a dialect has no alpha, it is folded into
+    the weights. A name that no table holds is refused, not dropped. peft writes a folder with
+    adapter_config.json: the denoiser's adapter in it, text encoders in folders of their own.
+
+    \b
+    loratool convert fixtures/sdxl_landscape.safetensors --to diffusers -o out/d.safetensors
+    loratool convert fixtures/flux1_digits.safetensors --to peft -o out/peft
+    """
+    to = ALIASES.get(to, to)
+    out = Out("convert", options.settings(form, as_json, color, debug, threads), quiet)
+    policy = Policy(overwrite, in_place)
+    with Adapter.open(file, family) as adapter:
+        planned = plan(adapter, to, drop_unsupported)
+        derived = "{stem}.{dialect}" + ("" if DIALECTS[to].folder else "{ext}")
+        fields = {"dialect": to, "family": adapter.family or "unknown"}
+        return run_plan(out, planned, target(output, file, derived, fields, policy), policy)

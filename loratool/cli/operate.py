@@ -1,0 +1,38 @@
+"""What resize, merge and convert do alike: run a plan, show the result."""
+
+from __future__ import annotations
+
+import time
+
+from ..ops.plan import Plan, Result
+from ..ops.run import execute, preview
+from ..report import envelope, plain
+from ..report.sanitise import clean
+from ..tensors.place import Policy
+from .console import Out, Progress
+
+
+def run_plan(out: Out, plan: Plan, target: str, policy: Policy, dry_run: bool = False) -> int:
+    start = time.monotonic()
+    if dry_run:
+        return show(out, preview(plan, target), 0.0)
+    progress = Progress(plan.command)
+    try:
+        result = execute(plan, target, policy, out.settings.workers, progress)
+    finally:
+        progress.close()
+    return show(out, result, time.monotonic() - start)
+
+
+def show(out: Out, result: Result, seconds: float) -> int:
+    if out.is_json:
+        out.json(envelope.result(result), (), result.exit_code)
+    elif out.quiet:
+        out.lines([clean(result.output, 4096)])
+    elif out.format == "plain":
+        out.lines(plain.result(result))
+    else:
+        from ..report import text
+
+        out.screen(text.result(result, seconds))
+    return result.exit_code

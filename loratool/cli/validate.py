@@ -1,0 +1,85 @@
+"""loratool validate"""
+
+from __future__ import annotations
+
+import click
+
+from ..checks.rules import LEVELS, RULES
+from ..checks.run import Verdict, validate
+from ..config import FORMATS
+from ..errors import UsageError
+from ..report import ci, envelope, plain
+from ..report.sanitise import clean
+from . import options
+from .console import Out
+from .inputs import expand
+
+FAIL_ON = {"error": ("broken",), "warn": ("broken", "warn")}
+
+
+def _explain(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Answers without files, so it runs before they are asked for."""
+    if not value or context.resilient_parsing:
+        return
+    rule = RULES.get(value.upper())
+    if rule is None:
+        raise UsageError(f"there is no rule {value!r}", hint="Known: " + ", ".join(RULES))
+    click.echo(f"{value.upper()}: {rule.title}  ({rule.severity}, level {rule.level})\n\n{rule.why}\n{rule.remedy}")
+    context.exit()
+
+
+@click.command("validate", short_help="What is wrong with a file.")
+@options.inputs
+@click.option("--level", type=click.Choice(LEVELS), default="family", show_default=True,
+              help="How far to look: each level includes those before it.")
+@click.option("--fail-on", type=click.Choice(tuple(FAIL_ON)), default="error", show_default=True,
+              help="The least severity that makes the exit code 1.")
+@click.option("--explain", metavar="ID", callback=_explain, is_eager=True, expose_value=False,
+              help="Explain a rule and exit.")
+@click.option("--format", "form", type=click.Choice((*FORMATS, *ci.FORMATS)), help="How to print the answer.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the paths that fail, one a line, and nothing else.")
+@click.option("--threads", type=click.IntRange(min=1), help="Worker threads; default: all usable cores.")
+@click.option("--color", type=click.Choice(("auto", "always", "never")), help="Colour; auto: on a terminal only.")
+@click.option("--debug", is_flag=True, default=None, help="Show a traceback with an error.")
+def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fail_on: str, form: str | None,
+            as_json: bool, quiet: bool, threads: int | None, color: str | None, debug: bool | None) -> int:
+    """Check each FILE and name what is wrong with it: rule, place, reason, remedy.
+
+    Exit 0: all fine. 1: something is wrong. 3: cannot be read as a safetensors file.
+
+    \b
+    loratool validate fixtures/sdxl_landscape.safetensors
+    loratool validate -r fixtures/broken --format plain
+    loratool validate --level header fixtures/flux1_digits.safetensors
+    loratool validate --explain R21
+    """
+    special = form if form in ci.FORMATS else None
+    settings = options.settings("json" if special else form, as_json, color, debug, threads)
+    out = Out("validate", settings, quiet)
+    found = [validate(path, level, settings.workers) for path in expand(files, recursive, null)]
+    code = _exit_code(found, FAIL_ON[fail_on])
+    if special:
+        out.lines(ci.render(special, found))
+    elif out.is_json:
+        out.json([envelope.verdict(verdict) for verdict in found], (), code)
+    elif quiet:
+        out.lines(clean(v.path, 4096) for v in found if _code(v, FAIL_ON[fail_on]))
+    elif out.format == "plain":
+        for verdict in found:
+            out.lines(plain.verdict(verdict))
+    else:
+        from ..report import text
+
+        for verdict in found:
+            out.screen(text.verdict(verdict))
+    return code
+
+
+def _code(verdict: Verdict, failing: tuple[str, ...]) -> int:
+    return 3 if verdict.verdict == "unreadable" else 1 if verdict.verdict in failing else 0
+
+
+def _exit_code(found: list[Verdict], failing: tuple[str, ...]) -> int:
+    codes = {_code(verdict, failing) for verdict in found}
+    return codes.pop() if len(codes) == 1 else 0 if not codes else 1

@@ -1,0 +1,1 @@
+"""Frozen results as text and JSON."""

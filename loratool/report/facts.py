@@ -1,0 +1,179 @@
+"""What a screen says of a file, as labelled lines, before any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ..checks.finding import Finding
+from ..inspection.inspect import Inspection
+from ..naming.families import family as load_family
+from .sanitise import clean
+
+SHOWN_FINDINGS = 6
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One idea: a label, what is so, and why it is believed."""
+
+    key: str
+    label: str
+    value: str
+    why: list[str] = field(default_factory=list)
+    state: str = ""
+    """ok, warn or broken where the fact is a judgement."""
+
+
+def facts(found: Inspection) -> list[Fact]:
+    """The default view of one file, in the order in which people ask."""
+    made = [_base(found), _trigger(found), _adapter(found), _modules(found), _file(found)]
+    made += [fact for fact in (_training(found), _licence(found)) if fact is not None]
+    return [*made, _health(found)]
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units: 114.4 MB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def base_name(found: Inspection) -> str:
+    """The base model in a few words."""
+    family, candidates = found.base["family"], found.base["candidates"]
+    if family:
+        variant = found.base["variant"]
+        return load_family(family).title + (f" {variant}" if variant else "")
+    if found.base["confidence"] == "ambiguous":
+        names = dict.fromkeys(c["id"].split("/")[0] for c in candidates)
+        return " or ".join(load_family(n).title for n in names)
+    return "unknown"
+
+
+def _base(found: Inspection) -> Fact:
+    why = [f"{found.base['confidence']}: {found.says}"] if found.says else []
+    variants = [c["id"].partition("/")[2] for c in found.base["candidates"]]
+    if found.base["family"] and len(variants) > 1:
+        why.append("the tensors do not tell which: " + ", ".join(variants))
+    declared = next((e for e in found.base["evidence"] if e["kind"] == "metadata"), None)
+    if declared:
+        why.append(f"the metadata says {clean(declared['says'])}")
+    lineage = found.base["lineage"]
+    if lineage:
+        why.append(f"lineage {lineage['name']}, by the name of the base in the metadata")
+    return Fact("base", "Base model", base_name(found), why)
+
+
+def _trigger(found: Inspection) -> Fact:
+    if not found.triggers:
+        return Fact("trigger", "Trigger", "none declared")
+    first = found.triggers[0]
+    return Fact("trigger", "Trigger", clean(first.text, 120),
+                [f"{first.confidence:.0%} sure: " + ", ".join(clean(e) for e in first.evidence)])
+
+
+def _adapter(found: Inspection) -> Fact:
+    a = found.adapter
+    parts = [_algorithm_title(a["algorithm"], a["dora"]), f"{a['key_format']} names"]
+    if a["ranks"]:
+        parts.append("rank " + _some(a["ranks"]))
+    alpha = a["alpha"]
+    if alpha.get("values"):
+        parts.append(f"alpha {_some(alpha['values'])} → scale {_some(alpha['scale'])}")
+    source = {"tensor": "alpha is stored beside the weights", "metadata": "alpha from lora_adapter_metadata",
+              "adapter_config": "alpha from adapter_config.json", "default": "no alpha stored: the scale is 1"}
+    why = [source[alpha["source"]]] if "source" in alpha else []
+    why += [clean(text) for text in a["declared_mismatch"]]
+    return Fact("adapter", "Adapter", " · ".join(parts), why)
+
+
+def _algorithm_title(algorithm: str, dora: bool) -> str:
+    titles = {"lora": "LoRA", "locon": "LoCon", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA", "oft": "OFT",
+              "boft": "BOFT", "ia3": "(IA)³", "full": "full difference", "norm": "norms", "mixed": "several algorithms",
+              "unknown": "no known algorithm"}
+    return ("DoRA on " if dora else "") + titles[algorithm]
+
+
+def _some(counts: Mapping[str, int]) -> str:
+    names = list(counts)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _modules(found: Inspection) -> Fact:
+    counts = found.adapter["modules"]
+    text = " · ".join(f"{count} {clean(name)}" for name, count in counts.items()) or "none"
+    missing = next((c["missing"] for c in found.base["candidates"]), 0) if found.base["family"] else 0
+    why = [f"{missing} modules of the kinds present are not in the file"] if missing else []
+    return Fact("modules", "Modules", text, why)
+
+
+def _file(found: Inspection) -> Fact:
+    f = found.file
+    dtypes = ", ".join(f["dtypes"]) or "no tensors"
+    return Fact("file", "File", f"{size(f['bytes'])} · {f['tensors']} tensors · {dtypes}",
+                [f"{f['parameters'] / 1e6:.1f} million weights, header {size(f['header_bytes'])}"])
+
+
+def _training(found: Inspection) -> Fact | None:
+    t = found.training
+    if not t:
+        return None
+    parts = []
+    if t["images_unique"] or t["images"]:
+        parts.append(f"{t['images_unique'] or t['images']} images")
+    for key, form in (("epochs", "{} epochs"), ("steps", "{} steps"), ("optimizer", "{}"), ("scheduler", "{}")):
+        if t[key] is not None:
+            parts.append(form.format(clean(str(t[key]), 60)))
+    if t["resolution"]:
+        parts.append("×".join(map(str, t["resolution"])))
+    why = [f"by {clean(t['tool'])}"] if t["tool"] else []
+    if t["base_model_name"]:
+        why.append(f"on {clean(t['base_model_name'], 60)}")
+    if t["finished_at"]:
+        why.append(f"finished {t['finished_at']}")
+    return Fact("training", "Training", " · ".join(parts) or "some facts in the metadata", [", ".join(why)] if why else [])
+
+
+def _licence(found: Inspection) -> Fact | None:
+    said = found.licence
+    if not said:
+        return None
+    parts = [clean(said["text"])] if said["text"] else []
+    parts += [f"by {clean(said['author'])}"] if said["author"] else []
+    return Fact("licence", "Licence", " · ".join(parts))
+
+
+def _health(found: Inspection) -> Fact:
+    words = {"ok": "nothing found at header depth", "warn": "somebody should look", "broken": "broken"}
+    return Fact("health", "Health", words[found.status], finding_lines(found.findings), found.status)
+
+
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
+    """Findings in one line each, equal ones counted."""
+    counted: dict[tuple[str, str], list[Finding]] = {}
+    for f in findings:
+        counted.setdefault((f.id, f.severity), []).append(f)
+    order = {"error": 0, "warn": 1, "info": 2}
+    lines = []
+    for (rule, severity), same in sorted(counted.items(), key=lambda item: order[item[0][1]]):
+        where = f" ({clean(same[0].key, 90)})" if same[0].key else ""
+        more = f", and {len(same) - 1} more" if len(same) > 1 else ""
+        lines.append(f"{severity} {rule}: {clean(same[0].message)}{where}{more}")
+    if len(lines) > SHOWN_FINDINGS:
+        lines = lines[:SHOWN_FINDINGS] + [f"and {len(lines) - SHOWN_FINDINGS} other kinds of finding"]
+    return lines
+
+
+def row(found: Inspection) -> tuple[str, ...]:
+    """One file in a list: base, adapter, rank, trigger, size, health."""
+    a = found.adapter
+    trigger = clean(found.triggers[0].text, 40) if found.triggers else ""
+    return (base_name(found), _algorithm_title(a["algorithm"], a["dora"]), _some(a["ranks"]) if a["ranks"] else "",
+            trigger, size(found.file["bytes"]), found.status)
+
+
+ROW_TITLES = ("base", "adapter", "rank", "trigger", "size", "health")

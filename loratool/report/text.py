@@ -1,0 +1,137 @@
+"""Screens for people, through rich. No meaning by colour alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..checks.run import Verdict
+from ..inspection.inspect import Inspection
+from ..ops.plan import Result
+from .facts import ROW_TITLES, Fact, facts, row, size
+from .sanitise import clean
+
+STATE_STYLES = {"ok": "green", "warn": "yellow", "broken": "red", "unreadable": "red"}
+SHOWN_PER_RULE = 5
+
+
+def console(color: str, width: int | None = None) -> Console:
+    """``color`` is auto, always or never; NO_COLOR and FORCE_COLOR are rich's own."""
+    return Console(highlight=False, markup=False, emoji=False, width=width, soft_wrap=False,
+                   no_color=True if color == "never" else None, force_terminal=True if color == "always" else None)
+
+
+def inspection(found: Inspection) -> Iterator[RenderableType]:
+    yield Text(clean(found.path, 4096), style="bold")
+    yield _grid(facts(found))
+
+
+def _grid(rows: Sequence[Fact]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for fact in rows:
+        grid.add_row(fact.label, Text(fact.value, style=STATE_STYLES.get(fact.state, "")))
+        for why in fact.why:
+            grid.add_row("", Text(why, style="dim"))
+    return grid
+
+
+def inspection_rows(found: Sequence[tuple[str, Inspection | str]]) -> Iterator[RenderableType]:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("file", overflow="ellipsis", no_wrap=True, ratio=2)
+    for title in ROW_TITLES:
+        table.add_column(title, overflow="ellipsis", no_wrap=True,
+                         justify="right" if title in ("rank", "size") else "left")
+    failures: list[tuple[str, str]] = []
+    for path, what in found:
+        name = clean(path.replace("\\", "/").rpartition("/")[2], 200)
+        if isinstance(what, str):
+            failures.append((path, what))
+            table.add_row(Text(name), "", "", "", "", "", Text("unreadable", style="red"))
+        else:
+            cells = row(what)
+            table.add_row(Text(name), *map(Text, cells[:-1]), Text(cells[-1], style=STATE_STYLES[cells[-1]]))
+    yield table
+    if failures:
+        yield Text("")
+    for path, why in failures:
+        yield Text(f"{clean(path, 4096)}: {clean(why)}", style="red")
+
+
+def layers(found: Inspection) -> Iterator[RenderableType]:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title, justify in (("layer", "left"), ("shape", "right"), ("rank", "right"), ("alpha", "right")):
+        table.add_column(title, justify=justify, no_wrap=title != "layer", overflow="fold")  # type: ignore[arg-type]
+    for layer in found.layers:
+        shape = "×".join(map(str, layer.get("shape", ()))) or ", ".join(layer.get("flags", ()))
+        alpha = layer.get("alpha")
+        table.add_row(Text(clean(layer["name"])), shape, str(layer.get("rank", "")),
+                      "" if alpha is None else f"{alpha:g}")
+    yield table
+
+
+def verdict(found: Verdict) -> Iterator[RenderableType]:
+    head = Text(clean(found.path, 4096), style="bold")
+    head.append("  " + found.verdict, style=STATE_STYLES[found.verdict])
+    yield head
+    shown: Counter[str] = Counter()
+    for f in found.findings:
+        shown[f.id] += 1
+        if shown[f.id] > SHOWN_PER_RULE:
+            continue
+        line = Text("  ")
+        line.append(f"{f.severity} {f.id}", style={"error": "red", "warn": "yellow"}.get(f.severity, "dim"))
+        line.append(f"  {clean(f.message)}")
+        yield line
+        if f.key:
+            yield Text("    " + clean(f.key), style="dim", overflow="fold")
+        if f.severity != "info" and f.hint and shown[f.id] == 1:
+            yield Text("    " + clean(f.hint), style="italic")
+    for rule, count in shown.items():
+        if count > SHOWN_PER_RULE:
+            yield Text(f"  {rule}: and {count - SHOWN_PER_RULE} more (all with --format plain or --json)", style="dim")
+
+
+def result(done: Result, seconds: float) -> Iterator[RenderableType]:
+    yield _grid(result_facts(done, seconds))
+
+
+def result_facts(done: Result, seconds: float) -> list[Fact]:
+    ranks = Counter(report.rank for report in done.modules)
+    told = ", ".join(str(rank) for rank, _ in ranks.most_common(3)) + (" and others" if len(ranks) > 3 else "")
+    verb = "Would write" if done.dry_run else "Wrote"
+    rows = [Fact("output", verb, clean(done.output, 4096), [f"{size(done.bytes)}, {len(done.modules)} modules in "
+                                                            f"{done.dialect} names, rank {told}"])]
+    if not done.dry_run:
+        rows.append(Fact("error", "Error", accuracy(done), _bound(done)))
+        rows.append(Fact("checked", "Checked", "read back from the disk, opened with the official parser",
+                         [f"{seconds:.1f} s"]))
+    if done.identical is not None:
+        rows.append(Fact("identical", "Round trip", _round_trip(done.identical)))
+    rows += [Fact("note", "Note", clean(note)) for note in done.notes]
+    return rows
+
+
+def accuracy(done: Result) -> str:
+    if done.exact:
+        return "none: the effective update is the same to the bit"
+    return f"{done.error:.3%} of the update" if done.error >= 1e-4 else f"{done.error:.1e} of the update (rounding)"
+
+
+def _bound(done: Result) -> list[str]:
+    if done.optimum > 0:
+        return [f"the least that these ranks allow is {done.optimum:.3%} (Eckart-Young)"]
+    return []
+
+
+def _round_trip(identical: bool) -> str:
+    if identical:
+        return "every tensor is identical to the file it started from"
+    return "not identical to the file it started from: alpha was folded with rounding, or the file was edited since"
+
+
