@@ -40,11 +40,10 @@ class LoratoolError(Exception):
         self.key = key
         self.hint = hint
 
-    def at(self, path: str) -> LoratoolError:
+    def at(self, path: str) -> None:
         """Name the file, when the place that raised did not know it."""
         if self.path is None:
             self.path = path
-        return self
 
 
 class UsageError(LoratoolError):

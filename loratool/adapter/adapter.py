@@ -57,7 +57,8 @@ class Adapter:
     def open(cls, path: str, family: str | None = None) -> Adapter:
         """Open a safetensors file, or a folder as PEFT writes it. Reads headers and alphas only.
 
-        ``family`` decides where the tensors fit several. Raises what TensorFile raises; NotAFile for a folder that holds no adapter.
+        ``family`` decides where the tensors fit several. Raises what TensorFile raises; NotAFile
+        for a folder that holds no adapter.
         """
         sources = tuple(_sources(path))
         try:
@@ -65,7 +66,8 @@ class Adapter:
         except LoratoolError as error:
             for source in sources:
                 source.file.close()
-            raise error.at(path)
+            error.at(path)
+            raise
 
     @property
     def file(self) -> TensorFile:

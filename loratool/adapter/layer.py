@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..naming.address import Address
-from ..naming.suffix import split_suffix
 from ..naming.dialect import split_prefix
+from ..naming.suffix import split_suffix
 from ..tensors.header import TensorInfo
 from ..tensors.reader import TensorFile
 

@@ -120,7 +120,7 @@ def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
         return float(np.sqrt(gap))
     r_up = np.linalg.qr(np.hstack([up1, -up2]), mode="r")
     r_down = np.linalg.qr(np.vstack([down1, down2]).T, mode="r")
-    return float(np.linalg.norm(r_up @ r_down.T))
+    return float(np.linalg.norm(np.asarray(r_up) @ np.asarray(r_down).T))
 
 
 def numerical_rank(sigma: Array, tolerance: float) -> int:

@@ -62,12 +62,13 @@ class LoraLayer(Layer):
 
     def down(self) -> np.ndarray:
         """float64 [rank, inner]; a ``lora_mid`` is folded in."""
-        down = self.file.array(self.group.roles["down"])
+        down: np.ndarray = self.file.array(self.group.roles["down"])
         if not self.has_mid:
             return down.reshape(self.rank, self.inner)
         mid = self.file.array(self.group.roles["mid"]).reshape(self.rank, down.shape[0], -1)
-        folded = mid.transpose(0, 2, 1) @ down.reshape(down.shape[0], -1)
-        return folded.transpose(0, 2, 1).reshape(self.rank, self.inner)
+        # [r, taps, r] @ [r, in] -> [r, taps, in] -> [r, in * taps]
+        folded: np.ndarray = (mid.transpose(0, 2, 1) @ down.reshape(down.shape[0], -1)).transpose(0, 2, 1)
+        return folded.reshape(self.rank, self.inner)
 
     def delta(self) -> np.ndarray:
         """The update itself, float64 [out, inner]: the definition, for tests and small layers."""

@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
                          "Compare with the trainer's settings."),
     "ALPHA_INVALID": Rule("structure", "error", "alpha is a number", "NaN, infinity or several numbers give no scale.",
                           "Get another copy."),
-    "ALPHA_TWICE": Rule("structure", "warn", "alpha in one place", "The file has alpha tensors and a PEFT configuration "
+    "ALPHA_TWICE": Rule("structure", "warn", "alpha in one place", "The file has alpha tensors and PEFT's settings "
                         "(lora_adapter_metadata); diffusers refuses such files.", "Convert it to one dialect."),
     "MIXED_DIALECTS": Rule("structure", "warn", "one dialect per component", "Modules of one component are spelled in "
                            "several dialects; programs may load only some of them.", "Convert it to one dialect."),
@@ -119,8 +119,8 @@ RULES: dict[str, Rule] = {
                              "The file's source says which one it is."),
     "BASE_CONFLICT": Rule("family", "warn", "metadata agrees with the tensors", "The metadata names another base model "
                           "than the tensors fit; the tensors are right.", "Correct the metadata."),
-    "DECLARED_MISMATCH": Rule("family", "warn", "declared rank and alpha are true", "ss_network_dim or ss_network_alpha "
-                              "says something else than the tensors.", "The tensors count; correct the metadata."),
+    "DECLARED_MISMATCH": Rule("family", "warn", "declared rank and alpha are true", "ss_network_dim or "
+                              "ss_network_alpha says something else than the tensors.", "The tensors count; correct the metadata."),
     "METADATA_BAD_JSON": Rule("structure", "info", "metadata can be parsed", "A metadata value that should be JSON is "
                               "not; it is kept as it is.", "Nothing to do."),
     "HEADER_OVER_1MIB": Rule("header", "info", "a short header", "Some viewers refuse headers above 1 MiB.",

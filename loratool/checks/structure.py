@@ -10,6 +10,7 @@ from ..adapter.alpha import stored_alpha
 from ..adapter.cover import overlapping_rows
 from ..metadata import peft
 from ..metadata.fields import unparsed
+from ..naming.address import Rows
 from ..tensors.dtypes import FLOATS
 from .finding import Finding, finding
 
@@ -52,7 +53,7 @@ def _factors(adapter: Adapter) -> Iterator[Finding]:
 
 
 def _duplicates(adapter: Adapter) -> Iterator[Finding]:
-    by_module: dict[tuple[str, str], list[tuple[str, object]]] = {}
+    by_module: dict[tuple[str, str], list[tuple[str, Rows | None]]] = {}
     for layer in adapter.layers.values():
         if layer.address is not None:
             by_module.setdefault(layer.address.whole, []).append((layer.stem, layer.address.rows))
@@ -80,8 +81,8 @@ def _alphas(adapter: Adapter) -> Iterator[Finding]:
     missing = [layer for layer in adapter.lora_layers if layer.alpha.source == "default"]
     expected = stated or any(layer.group.style == "kohya" for layer in missing)
     if missing and expected:
-        which = "no layer has" if len(missing) == len(adapter.lora_layers) else f"{len(missing)} layers have no"
-        yield finding("ALPHA_MISSING", f"{which} alpha" if "no layer" in which else f"{which} alpha",
+        every = len(missing) == len(adapter.lora_layers)
+        yield finding("ALPHA_MISSING", "no layer has an alpha" if every else f"{len(missing)} layers have no alpha",
                       missing[0].stem)
 
 

@@ -35,7 +35,8 @@ def parse_weights(text: str | None, count: int) -> list[float]:
 
 @click.command("merge", short_help="Combine adapters.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--weights", metavar="W,W...", help="A strength per file, as in a prompt: linear, may be negative. Default 1.")
+@click.option("--weights", metavar="W,W...",
+              help="A strength per file, as in a prompt: linear, may be negative. Default 1.")
 @click.option("--rank", type=click.IntRange(min=1), help="Reduce the result to this rank; default: exact.")
 @click.option("--conv-rank", type=click.IntRange(min=1), help="The rank of larger kernels; default: --rank.")
 @click.option("--dtype", type=click.Choice(("F16", "BF16", "F32")), help="Store as; default: as the inputs.")

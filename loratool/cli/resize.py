@@ -15,7 +15,8 @@ from .outputs import target
 
 @click.command("resize", short_help="Lower the rank.")
 @click.argument("file", metavar="FILE")
-@click.option("--rank", type=click.IntRange(min=1), required=True, help="The rank of linear layers and 1x1 convolutions.")
+@click.option("--rank", type=click.IntRange(min=1), required=True,
+              help="The rank of linear layers and 1x1 convolutions.")
 @click.option("--conv-rank", type=click.IntRange(min=1), help="The rank of larger kernels; default: --rank.")
 @click.option("--alpha", type=click.Choice(("keep", "rank")), default="keep", show_default=True,
               help="keep: alpha/rank stays as it is; rank: alpha becomes the rank (scale 1).")

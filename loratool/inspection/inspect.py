@@ -16,7 +16,8 @@ from ..adapter.lora import LoraLayer
 from ..checks.family import base_conflict, declared_mismatch
 from ..checks.finding import Finding
 from ..checks.run import header_checks, verdict_of
-from ..metadata import training, triggers
+from ..metadata import training
+from ..metadata import triggers as words
 from ..metadata.fields import text, unparsed
 from ..naming.address import DENOISER
 from ..naming.dialect import is_encoder_prefix
@@ -34,10 +35,10 @@ class Inspection:
     identity: Mapping[str, Any]
     base: Mapping[str, Any]
     adapter: Mapping[str, Any]
-    triggers: tuple[triggers.Trigger, ...]
+    triggers: tuple[words.Trigger, ...]
     training: Mapping[str, Any] | None
     licence: Mapping[str, Any] | None
-    tags: tuple[triggers.Tag, ...]
+    tags: tuple[words.Tag, ...]
     images: int | None
     layers: tuple[Mapping[str, Any], ...]
     findings: tuple[Finding, ...]
@@ -73,7 +74,7 @@ class Inspection:
             "metadata": {"raw": dict(self.metadata), "unparsed": unparsed(self.metadata)},
         }
 
-    def _tag(self, tag: triggers.Tag) -> dict[str, Any]:
+    def _tag(self, tag: words.Tag) -> dict[str, Any]:
         share = min(1.0, tag.count / self.images) if self.images else None
         return {"tag": tag.text, "count": tag.count, "coverage": share, "dirs": list(tag.folders)}
 
@@ -97,11 +98,11 @@ def inspect(adapter: Adapter) -> Inspection:
                   "declared_hash_matches": None},
         base=_base(adapter),
         adapter=_adapter(adapter),
-        triggers=tuple(triggers.triggers(metadata)),
+        triggers=tuple(words.triggers(metadata)),
         training=training.facts(metadata),
         licence=training.licence(metadata),
-        tags=tuple(triggers.tags(metadata)),
-        images=triggers.images(metadata),
+        tags=tuple(words.tags(metadata)),
+        images=words.images(metadata),
         layers=tuple(_layer(layer) for layer in adapter.layers.values()),
         findings=tuple(header_checks(adapter)),
         metadata=metadata,

@@ -35,7 +35,7 @@ class PeftConfig:
         rsLoRA divides by the square root of the rank: its alpha is given as alpha * sqrt(rank),
         so that alpha / rank is the scale everywhere in this program.
         """
-        value = _first(self.alpha_pattern, module, self.lora_alpha)
+        value: float | None = _first(self.alpha_pattern, module, self.lora_alpha)
         if value is None:
             return None
         return value * math.sqrt(rank) if self.use_rslora else value

@@ -99,7 +99,7 @@ def identify(modules: Sequence[Spelled], declared: str | None = None) -> Identif
     """
     if not modules:
         return Identification(None, None, "unknown", ())
-    matches = [m for m in map(lambda f: _match(f, modules), _shortlist(modules)) if m.hits]
+    matches = [m for m in (_match(f, modules) for f in _shortlist(modules)) if m.hits]
     matches.sort(key=lambda m: (-m.fit, -m.coverage, m.family))
     good = [m for m in matches if m.acceptable]
     if not good:

@@ -79,13 +79,13 @@ class Family:
         return found
 
 
-def tree(tree_id: str, table: str, **sizes: int) -> Tree:
-    """A Tree from a table; ``{name}`` in a shape is replaced from ``sizes``."""
-    return Tree(tree_id, {m.native: m for m in modules(table, **sizes)})
+def tree(tree_id: str, table: str, sizes: Mapping[str, int] | None = None) -> Tree:
+    """A Tree from a table; a word in a shape (``cxwide``) is a name of ``sizes``."""
+    return Tree(tree_id, {m.native: m for m in modules(table, sizes or {})})
 
 
-def modules(table: str, native_prefix: str = "", diffusers_prefix: str = "", **sizes: int) -> list[Module]:
-    """The modules of a table, under prefixes: a leaf table serves many blocks."""
+def modules(table: str, sizes: Mapping[str, int], prefixes: tuple[str, str] = ("", "")) -> list[Module]:
+    """The modules of a table, under (native, diffusers) prefixes: a leaf table serves many blocks."""
     found: list[Module] = []
     for line in table.strip().splitlines():
         words = line.split()
@@ -93,8 +93,7 @@ def modules(table: str, native_prefix: str = "", diffusers_prefix: str = "", **s
             continue
         native, diffusers, shape_text, *flags = words
         shape = tuple(sizes[s] if s in sizes else int(s) for s in shape_text.split("x"))
-        rule = _Rule(native_prefix + native,
-                     diffusers_prefix + (native if diffusers == "=" else diffusers), shape, flags)
+        rule = _Rule(prefixes[0] + native, prefixes[1] + (native if diffusers == "=" else diffusers), shape, flags)
         found.extend(rule.expand())
     return found
 

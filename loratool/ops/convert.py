@@ -154,7 +154,7 @@ def _finish(work: _Work) -> Plan:
     metadata = _metadata(work, layers)
     compare = work.came_from.content if work.returns and work.came_from else None
     return Plan("convert", (adapter,), adapter.family, dialect.id, dialect.folder, layers, work.carried,
-                metadata, dialect.alpha == "folded", (), notes, compare)
+                metadata, (), notes, compare)
 
 
 def _joins(layers: Sequence[Respelled]) -> list[str]:

@@ -64,8 +64,9 @@ def lossy(bits: np.ndarray, dtype: str, power: int) -> int:
     if power > 0:
         return int(np.count_nonzero((size >> mantissa_bits) + power >= top))
     small = size[(size != 0) & (size < ((1 - power) << mantissa_bits))].astype(np.uint64)
+    # A small value in units of the smallest subnormal; the shift must not push a one over the edge.
+    one = np.uint64(1)
     exponent, fraction = small >> np.uint64(mantissa_bits), small & np.uint64((1 << mantissa_bits) - 1)
-    whole = np.where(exponent == 0, fraction,
-                     (fraction | np.uint64(1 << mantissa_bits)) << np.maximum(exponent, 1).astype(np.uint64) - np.uint64(1))
-    step = np.uint64((1 << min(-power, 63)) - 1)
-    return int(np.count_nonzero(whole & step))
+    normal = (fraction | np.uint64(1 << mantissa_bits)) << (np.maximum(exponent, one) - one)
+    units = np.where(exponent == 0, fraction, normal)
+    return int(np.count_nonzero(units & np.uint64((1 << min(-power, 63)) - 1)))

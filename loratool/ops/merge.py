@@ -79,9 +79,9 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: FixedRank 
     dialect = DIALECTS.get(first.key_format)
     folded = dialect is not None and dialect.alpha == "folded"
     order = [source.qualifier + info.name for source in first.sources for info in source.file.header.in_file_order()]
-    return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (),
-                _metadata(adapters, weights, layers, folded and not first.is_folder), folded, order, _notes(slots, layers),
-                stamp=True)
+    metadata = _metadata(adapters, weights, layers, folded and not first.is_folder)
+    return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, order,
+                _notes(slots, layers), stamp=True)
 
 
 def _one_family(adapters: Sequence[Adapter]) -> str | None:

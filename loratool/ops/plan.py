@@ -79,8 +79,6 @@ class Plan:
     layers: Sequence[OutLayer]
     carried: Sequence[Carried]
     metadata: Mapping[str, str]
-    configured: bool
-    """Whether alpha lives in a configuration (PEFT's) rather than in tensors."""
     order: Sequence[str] = ()
     notes: Sequence[str] = ()
     compare_content: str | None = None

@@ -73,7 +73,7 @@ def plan(adapter: Adapter, rule: FixedRank, alpha: str = "keep") -> Plan:
     order = [source.qualifier + info.name for source in adapter.sources
              for info in source.file.header.in_file_order()]
     return Plan("resize", (adapter,), adapter.family, adapter.key_format, adapter.is_folder, layers, carried,
-                metadata, configured, order, notes, stamp=True)
+                metadata, order, notes, stamp=True)
 
 
 def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:

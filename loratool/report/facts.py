@@ -94,7 +94,7 @@ def _adapter(found: Inspection) -> Fact:
 def _algorithm_title(algorithm: str, dora: bool) -> str:
     titles = {"lora": "LoRA", "locon": "LoCon", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA", "oft": "OFT",
               "boft": "BOFT", "ia3": "(IA)³", "full": "full difference", "norm": "norms", "mixed": "several algorithms",
-              "unknown": "no known algorithm"}
+              "unknown": "no adapter"}
     return ("DoRA on " if dora else "") + titles[algorithm]
 
 
@@ -135,7 +135,8 @@ def _training(found: Inspection) -> Fact | None:
         why.append(f"on {clean(t['base_model_name'], 60)}")
     if t["finished_at"]:
         why.append(f"finished {t['finished_at']}")
-    return Fact("training", "Training", " · ".join(parts) or "some facts in the metadata", [", ".join(why)] if why else [])
+    return Fact("training", "Training", " · ".join(parts) or "some facts in the metadata",
+                [", ".join(why)] if why else [])
 
 
 def _licence(found: Inspection) -> Fact | None:
@@ -172,8 +173,21 @@ def row(found: Inspection) -> tuple[str, ...]:
     """One file in a list: base, adapter, rank, trigger, size, health."""
     a = found.adapter
     trigger = clean(found.triggers[0].text, 40) if found.triggers else ""
-    return (base_name(found), _algorithm_title(a["algorithm"], a["dora"]), _some(a["ranks"]) if a["ranks"] else "",
+    return (_base_id(found), _algorithm_title(a["algorithm"], a["dora"]), _rank_range(a["ranks"]),
             trigger, size(found.file["bytes"]), found.status)
+
+
+def _base_id(found: Inspection) -> str:
+    if found.base["confidence"] == "ambiguous":
+        return "/".join(dict.fromkeys(c["id"].split("/")[0] for c in found.base["candidates"]))
+    return found.base["family"] or "unknown"
+
+
+def _rank_range(ranks: Mapping[str, int]) -> str:
+    numbers = sorted(map(int, ranks))
+    if not numbers:
+        return ""
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
 
 
 ROW_TITLES = ("base", "adapter", "rank", "trigger", "size", "health")

@@ -17,6 +17,7 @@ from .sanitise import clean
 
 STATE_STYLES = {"ok": "green", "warn": "yellow", "broken": "red", "unreadable": "red"}
 SHOWN_PER_RULE = 5
+COLUMN_WIDTHS = {"base": 7, "adapter": 7, "rank": 4, "size": 8, "health": 10}
 
 
 def console(color: str, width: int | None = None) -> Console:
@@ -43,9 +44,11 @@ def _grid(rows: Sequence[Fact]) -> Table:
 
 def inspection_rows(found: Sequence[tuple[str, Inspection | str]]) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("file", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("file", overflow="ellipsis", no_wrap=True, ratio=3, min_width=16)
     for title in ROW_TITLES:
-        table.add_column(title, overflow="ellipsis", no_wrap=True,
+        elastic = title == "trigger"
+        table.add_column(title, overflow="ellipsis", no_wrap=True, ratio=1 if elastic else None,
+                         min_width=None if elastic else COLUMN_WIDTHS[title],
                          justify="right" if title in ("rank", "size") else "left")
     failures: list[tuple[str, str]] = []
     for path, what in found:

@@ -7,6 +7,7 @@ those of dead processes are swept by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -130,10 +131,8 @@ class Placement:
             os.close(self._fd)
             self._fd = -1
         if self._temporary:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._temporary)
-            except FileNotFoundError:
-                pass
             self._temporary = None
 
 

@@ -37,7 +37,8 @@ class TensorFile:
             self.header: Header = headers.parse(self._pread(length, 8), size)
         except (ContainerError, InputError) as error:
             self.close()
-            raise error.at(self.path)
+            error.at(self.path)
+            raise
         except OSError as error:
             self.close()
             raise InputError(f"cannot be read: {error.strerror}", path=self.path) from error

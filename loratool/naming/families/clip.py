@@ -19,4 +19,4 @@ def clip(tree_id: str, width: int, layers: int, projection: bool = False) -> Tre
     table = LAYER.replace("{last}", f"0-{layers - 1}")
     if projection:
         table += "text_projection = cxc"
-    return tree(tree_id, table, c=width, wide=4 * width)
+    return tree(tree_id, table, {"c": width, "wide": 4 * width})

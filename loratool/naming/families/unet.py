@@ -66,20 +66,20 @@ def unet(tree_id: str, shape: Shape) -> Tree:
 def _outside(s: Shape) -> list[Module]:
     width = s.widths[0]
     sizes = {"width": width, "emb": 4 * width, "adm": s.adm}
-    return modules(OUTSIDE, **sizes) + (modules(LABEL, **sizes) if s.adm else [])
+    return modules(OUTSIDE, sizes) + (modules(LABEL, sizes) if s.adm else [])
 
 
 def _resnet(native: str, diffusers: str, s: Shape, source: int, target: int) -> list[Module]:
     table = RESNET + (SHORTCUT if source != target else "")
-    return modules(table, native, diffusers, **{"in": source, "out": target, "emb": 4 * s.widths[0]})
+    return modules(table, {"in": source, "out": target, "emb": 4 * s.widths[0]}, (native, diffusers))
 
 
 def _attention(native: str, diffusers: str, s: Shape, width: int, depth: int) -> list[Module]:
     sizes = {"c": width, "cross": s.cross, "wide4": 4 * width, "wide8": 8 * width}
-    found = modules(PROJECTIONS[s.projection], native, diffusers, **sizes)
+    found = modules(PROJECTIONS[s.projection], sizes, (native, diffusers))
     for layer in range(depth):
         block = f"transformer_blocks.{layer}."
-        found += modules(TRANSFORMER, native + block, diffusers + block, **sizes)
+        found += modules(TRANSFORMER, sizes, (native + block, diffusers + block))
     return found
 
 
@@ -94,8 +94,8 @@ def _down(s: Shape) -> list[Module]:
                 found += _attention(f"{block}1.", f"{name}attentions.{layer}.", s, width, depth)
             number, before = number + 1, width
         if level < len(s.widths) - 1:
-            found += modules("op conv cxcx3x3 bias", f"input_blocks.{number}.0.",
-                             f"down_blocks.{level}.downsamplers.0.", c=width)
+            found += modules("op conv cxcx3x3 bias", {"c": width},
+                             (f"input_blocks.{number}.0.", f"down_blocks.{level}.downsamplers.0."))
             number += 1
     return found
 
@@ -118,8 +118,8 @@ def _up(s: Shape) -> list[Module]:
             if depth:
                 found += _attention(f"{block}1.", f"{name}attentions.{layer}.", s, width, depth)
             if layer == 2 and level < len(s.widths) - 1:
-                found += modules("conv = cxcx3x3 bias", f"{block}{2 if depth else 1}.",
-                                 f"up_blocks.{level}.upsamplers.0.", c=width)
+                found += modules("conv = cxcx3x3 bias", {"c": width},
+                                 (f"{block}{2 if depth else 1}.", f"up_blocks.{level}.upsamplers.0."))
             number, before = number + 1, width
     return found
 
