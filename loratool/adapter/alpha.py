@@ -26,4 +26,4 @@ def stored_alpha(file: TensorFile, group: Group) -> float | None:
     if key is None:
         return None
     info = file.tensors[key]
-    return number(file.raw(key), info.dtype) if info.count == 1 else None
+    return number(file.raw(key), info.dtype) if info.elements == 1 else None

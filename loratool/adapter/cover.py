@@ -92,10 +92,3 @@ def split_supports(up: np.ndarray, parts: Sequence[Rows], whole: Rows) -> list[n
 
 def height_of(rows: Rows | None, out: int) -> int:
     return out if rows is None else height(rows)
-
-
-def overlapping_rows(one: Rows | None, other: Rows | None) -> bool:
-    """Whether two addresses of one module share rows."""
-    if one is None or other is None:
-        return True
-    return any(a < d and c < b for a, b in one for c, d in other)

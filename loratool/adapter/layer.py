@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..naming.address import Address
 from ..naming.dialect import split_prefix
@@ -67,8 +68,7 @@ def group_keys(file: TensorFile, qualifier: str = "") -> tuple[dict[str, Group],
     return groups, loose
 
 
-@dataclass(frozen=True)
-class Alpha:
+class Alpha(NamedTuple):
     """A layer's alpha: ``source`` is tensor, adapter_config, metadata or default (alpha = rank)."""
 
     value: float

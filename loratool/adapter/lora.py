@@ -11,7 +11,7 @@ Source: Hu et al. 2021, arXiv 2106.09685; LyCORIS ``locon.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .layer import Alpha, Layer
 
@@ -58,25 +58,26 @@ class LoraLayer(Layer):
 
     def up(self) -> np.ndarray:
         """float64 [out, rank], as stored: without the scale."""
-        return self.file.array(self.group.roles["up"]).reshape(self.out, self.rank)
+        matrix: np.ndarray = self.file.array(self.group.roles["up"]).reshape(self.out, self.rank)
+        return matrix
 
     def down(self) -> np.ndarray:
         """float64 [rank, inner]; a ``lora_mid`` is folded in."""
-        down: np.ndarray = self.file.array(self.group.roles["down"])
-        if not self.has_mid:
-            return down.reshape(self.rank, self.inner)
-        mid = self.file.array(self.group.roles["mid"]).reshape(self.rank, down.shape[0], -1)
-        # [r, taps, r] @ [r, in] -> [r, taps, in] -> [r, in * taps]
-        folded: np.ndarray = (mid.transpose(0, 2, 1) @ down.reshape(down.shape[0], -1)).transpose(0, 2, 1)
-        return folded.reshape(self.rank, self.inner)
+        down = self.file.array(self.group.roles["down"])
+        if self.has_mid:
+            mid = self.file.array(self.group.roles["mid"]).reshape(self.rank, down.shape[0], -1)
+            # [r, taps, r] @ [r, in] -> [r, taps, in] -> [r, in, taps]
+            down = (mid.transpose(0, 2, 1) @ down.reshape(down.shape[0], -1)).transpose(0, 2, 1)
+        matrix: np.ndarray = down.reshape(self.rank, self.inner)
+        return matrix
 
     def delta(self) -> np.ndarray:
         """The update itself, float64 [out, inner]: the definition, for tests and small layers."""
-        return self.scale * (self.up() @ self.down())
+        product: np.ndarray = self.scale * (self.up() @ self.down())
+        return product
 
 
-@dataclass(frozen=True)
-class Shapes:
+class Shapes(NamedTuple):
     """The sizes that a group's factors imply, or why they imply none."""
 
     out: int = 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .rules import RULES
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """``key`` is the tensor or module; "" where the whole file is meant."""
 
     id: str

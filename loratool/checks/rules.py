@@ -120,7 +120,8 @@ RULES: dict[str, Rule] = {
     "BASE_CONFLICT": Rule("family", "warn", "metadata agrees with the tensors", "The metadata names another base model "
                           "than the tensors fit; the tensors are right.", "Correct the metadata."),
     "DECLARED_MISMATCH": Rule("family", "warn", "declared rank and alpha are true", "ss_network_dim or "
-                              "ss_network_alpha says something else than the tensors.", "The tensors count; correct the metadata."),
+                              "ss_network_alpha says something else than the tensors.",
+                              "The tensors count; correct the metadata."),
     "METADATA_BAD_JSON": Rule("structure", "info", "metadata can be parsed", "A metadata value that should be JSON is "
                               "not; it is kept as it is.", "Nothing to do."),
     "HEADER_OVER_1MIB": Rule("header", "info", "a short header", "Some viewers refuse headers above 1 MiB.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..adapter.adapter import Adapter
 from ..errors import ContainerError, InputError, NotAFile, NotFound
@@ -14,8 +14,7 @@ from .rules import LEVELS
 VERDICTS = ("ok", "warn", "broken", "unreadable")
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What validation says of one path."""
 
     path: str

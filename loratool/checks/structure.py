@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from ..adapter.adapter import Adapter
 from ..adapter.alpha import stored_alpha
-from ..adapter.cover import overlapping_rows
+from ..adapter.lora import LoraLayer
 from ..metadata import peft
 from ..metadata.fields import unparsed
-from ..naming.address import Rows
+from ..naming.address import Rows, share_rows
 from ..tensors.dtypes import FLOATS
 from .finding import Finding, finding
 
@@ -59,7 +59,7 @@ def _duplicates(adapter: Adapter) -> Iterator[Finding]:
             by_module.setdefault(layer.address.whole, []).append((layer.stem, layer.address.rows))
     for stems in by_module.values():
         for number, (stem, rows) in enumerate(stems):
-            twin = next((s for s, other in stems[:number] if overlapping_rows(rows, other)), None)
+            twin = next((s for s, other in stems[:number] if share_rows(rows, other)), None)
             if twin is not None:
                 yield finding("DUPLICATE_MODULE", f"is the same weight as {twin}", stem)
 
@@ -70,9 +70,9 @@ def _alphas(adapter: Adapter) -> Iterator[Finding]:
         yield finding("ALPHA_TWICE", "has alpha tensors beside lora_adapter_metadata", peft.HEADER_KEY)
     for layer in stated:
         key = layer.group.roles["alpha"]
-        value = stored_alpha(layer.file, layer.group)
+        value = layer.alpha.value if isinstance(layer, LoraLayer) else stored_alpha(layer.file, layer.group)
         rank = adapter.shapes[layer.stem].rank if layer.stem in adapter.shapes else 0
-        if value is None:
+        if value is None or (isinstance(layer, LoraLayer) and layer.alpha.source != "tensor"):
             yield finding("ALPHA_INVALID", "alpha is not one number", key)
         elif not math.isfinite(value):
             yield finding("ALPHA_INVALID", f"alpha is {value}", key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from ..adapter.adapter import Adapter, Source
 from ..adapter.lora import LoraLayer
@@ -12,6 +11,8 @@ from .finding import Finding, finding
 
 def check(adapter: Adapter, threads: int = 1) -> Iterator[Finding]:
     """NONFINITE for each tensor, ZERO_LAYER for each layer that changes nothing."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from ..tensors.codec import extent
 
     places = [(source, info.name) for source in adapter.sources for info in source.file.header.in_file_order()]

@@ -37,10 +37,10 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, k
         raise UsageError("--layers, --keys and --metadata exclude one another")
     out = Out("inspect", options.settings(form, as_json, color, debug), quiet)
     paths = expand(files, recursive, null)
-    found, errors = _inspect_all(paths)
+    found, errors = _inspect_all(paths, layers)
     code = _exit_code(errors, len(paths))
     if out.is_json:
-        out.json([what.document(layers) if isinstance(what, Inspection) else envelope.failed(path, what)
+        out.json([what.document() if isinstance(what, Inspection) else envelope.failed(path, what)
                   for path, what in found], errors, code)
     elif keys or metadata_key is not None:
         _print_raw(out, paths, metadata_key if not keys else None)
@@ -54,13 +54,13 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, k
 Found = list[tuple[str, Inspection | LoratoolError]]
 
 
-def _inspect_all(paths: list[str]) -> tuple[Found, list[LoratoolError]]:
+def _inspect_all(paths: list[str], layers: bool) -> tuple[Found, list[LoratoolError]]:
     found: Found = []
     errors: list[LoratoolError] = []
     for path in paths:
         try:
             with Adapter.open(path) as adapter:
-                found.append((path, inspect(adapter)))
+                found.append((path, inspect(adapter, layers)))
         except InputError as error:
             found.append((path, error))
             errors.append(error)
@@ -92,12 +92,12 @@ def _print(out: Out, found: Found, layers: bool) -> None:
         else:
             from ..report import text
 
-            out.screen(text.inspection_rows(rows))
+            out.screen(text.inspection_rows(rows, text.console(out.settings.color).width))
 
 
 def _layer_rows(found: Inspection) -> list[str]:
     rows = ["layer\tshape\trank\talpha"]
-    for layer in found.layers:
+    for layer in found.layers or ():
         shape = "x".join(map(str, layer.get("shape", ())))
         rows.append(f"{clean(layer['name'])}\t{shape}\t{layer.get('rank', '')}\t{layer.get('alpha', '')}")
     return rows

@@ -6,7 +6,7 @@ import time
 
 from ..ops.plan import Plan, Result
 from ..ops.run import execute, preview
-from ..report import envelope, plain
+from ..report import results
 from ..report.sanitise import clean
 from ..tensors.place import Policy
 from .console import Out, Progress
@@ -26,11 +26,11 @@ def run_plan(out: Out, plan: Plan, target: str, policy: Policy, dry_run: bool = 
 
 def show(out: Out, result: Result, seconds: float) -> int:
     if out.is_json:
-        out.json(envelope.result(result), (), result.exit_code)
+        out.json(results.document(result), (), result.exit_code)
     elif out.quiet:
         out.lines([clean(result.output, 4096)])
     elif out.format == "plain":
-        out.lines(plain.result(result))
+        out.lines(results.lines(result))
     else:
         from ..report import text
 

@@ -8,7 +8,7 @@ from ..checks.rules import LEVELS, RULES
 from ..checks.run import Verdict, validate
 from ..config import FORMATS
 from ..errors import UsageError
-from ..report import ci, envelope, plain
+from ..report import ci, verdicts
 from ..report.sanitise import clean
 from . import options
 from .console import Out
@@ -62,12 +62,12 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fai
     if special:
         out.lines(ci.render(special, found))
     elif out.is_json:
-        out.json([envelope.verdict(verdict) for verdict in found], (), code)
+        out.json([verdicts.document(verdict) for verdict in found], (), code)
     elif quiet:
         out.lines(clean(v.path, 4096) for v in found if _code(v, FAIL_ON[fail_on]))
     elif out.format == "plain":
         for verdict in found:
-            out.lines(plain.verdict(verdict))
+            out.lines(verdicts.lines(verdict))
     else:
         from ..report import text
 

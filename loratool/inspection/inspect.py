@@ -40,7 +40,7 @@ class Inspection:
     licence: Mapping[str, Any] | None
     tags: tuple[words.Tag, ...]
     images: int | None
-    layers: tuple[Mapping[str, Any], ...]
+    layers: tuple[Mapping[str, Any], ...] | None
     findings: tuple[Finding, ...]
     metadata: Mapping[str, str]
     says: str
@@ -50,8 +50,8 @@ class Inspection:
     def status(self) -> str:
         return verdict_of(self.findings)
 
-    def document(self, layers: bool = False) -> dict[str, Any]:
-        """As inspect.schema.json describes it; ``layers``: with one entry per layer."""
+    def document(self) -> dict[str, Any]:
+        """As inspect.schema.json describes it."""
         return {
             "schema": SCHEMA,
             "tool": {"version": __version__},
@@ -65,7 +65,7 @@ class Inspection:
             "strength": None,
             "spectrum": None,
             "blocks": None,
-            "layers": [dict(layer) for layer in self.layers] if layers else None,
+            "layers": [dict(layer) for layer in self.layers] if self.layers is not None else None,
             "health": {"status": self.status, "findings": _grouped(self.findings)},
             "training": dict(self.training) if self.training else None,
             "provenance": None,
@@ -75,8 +75,8 @@ class Inspection:
         }
 
     def _tag(self, tag: words.Tag) -> dict[str, Any]:
-        share = min(1.0, tag.count / self.images) if self.images else None
-        return {"tag": tag.text, "count": tag.count, "coverage": share, "dirs": list(tag.folders)}
+        share = min(1.0, tag.images / self.images) if self.images else None
+        return {"tag": tag.text, "count": tag.images, "coverage": share, "dirs": list(tag.folders)}
 
 
 def _grouped(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
@@ -88,8 +88,8 @@ def _grouped(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
             for (code, severity, message, hint), keys in groups.items()]
 
 
-def inspect(adapter: Adapter) -> Inspection:
-    """Everything that the header and the alphas tell."""
+def inspect(adapter: Adapter, layers: bool = False) -> Inspection:
+    """Everything that the header and the alphas tell; ``layers``: with an entry for each layer."""
     metadata = adapter.metadata
     return Inspection(
         path=adapter.path,
@@ -103,7 +103,7 @@ def inspect(adapter: Adapter) -> Inspection:
         licence=training.licence(metadata),
         tags=tuple(words.tags(metadata)),
         images=words.images(metadata),
-        layers=tuple(_layer(layer) for layer in adapter.layers.values()),
+        layers=tuple(map(_layer, adapter.layers.values())) if layers else None,
         findings=tuple(header_checks(adapter)),
         metadata=metadata,
         says=adapter.identification.says)
@@ -121,7 +121,7 @@ def _file(adapter: Adapter) -> dict[str, Any]:
         "intact": True,
         "header_bytes": sum(header.header_bytes for header in headers),
         "tensors": len(infos),
-        "parameters": sum(info.count for info in infos),
+        "parameters": sum(info.elements for info in infos),
         "dtypes": dict(Counter(info.dtype for info in infos).most_common()),
     }
 

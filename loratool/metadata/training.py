@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from .fields import document, number, text, whole
 
 Metadata = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class DeclaredBase:
+class DeclaredBase(NamedTuple):
     """What the metadata calls the base model: ``family`` or ``family/variant``."""
 
     id: str

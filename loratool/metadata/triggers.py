@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .fields import document, text, whole
 
@@ -18,8 +18,7 @@ _GENERIC = {"solo", "simple background", "white background", "looking at viewer"
 _FOLDER = re.compile(r"\d+_(.+)")
 
 
-@dataclass(frozen=True)
-class Trigger:
+class Trigger(NamedTuple):
     """``confidence`` in [0, 1]: 0.99 for a declaration, less for what is inferred."""
 
     text: str
@@ -27,12 +26,11 @@ class Trigger:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Tag:
+class Tag(NamedTuple):
     """A tag and the number of images that have it."""
 
     text: str
-    count: int
+    images: int
     folders: tuple[str, ...]
 
 
@@ -92,9 +90,9 @@ def _from_tags(metadata: Metadata) -> list[Trigger]:
     if all(list(t) == [f.partition("_")[2]] and f.startswith("1_") for f, t in folders.items()):
         return [Trigger(ranked[0].text, 0.97, ("the only tag of its folder (ai-toolkit's way to declare)",))]
     top = ranked[0]
-    total = images(metadata) or max((t.count for t in ranked), default=0)
-    share = min(1.0, top.count / total) if total else 0.0
-    evidence = [f"most frequent tag: on {top.count} of {total} images"]
+    total = images(metadata) or max((t.images for t in ranked), default=0)
+    share = min(1.0, top.images / total) if total else 0.0
+    evidence = [f"most frequent tag: on {top.images} of {total} images"]
     doubt = 1.0 - (0.5 if share >= 0.95 else 0.3 * share)
     if any(next(iter(t), "").strip() == top.text for t in folders.values()):
         evidence.append("first tag of the captions")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Rows = tuple[tuple[int, int], ...]
 """Half-open ranges of the output axis, in order. A swap of halves is two ranges the other way round."""
@@ -10,8 +10,7 @@ Rows = tuple[tuple[int, int], ...]
 DENOISER = "denoiser"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(NamedTuple):
     """A weight, or some of its rows.
 
     ``component`` is ``denoiser`` or a text encoder's id (clip-l, t5-xxl); ``module`` the model's
@@ -57,3 +56,10 @@ def moves(source: Rows, target: Rows) -> list[tuple[int, int, int]]:
             position += s_end - s_begin
         placed += t_end - t_begin
     return sorted(result, key=lambda move: move[1])
+
+
+def share_rows(one: Rows | None, other: Rows | None) -> bool:
+    """Whether two addresses of one module have rows in common."""
+    if one is None or other is None:
+        return True
+    return any(a < d and c < b for a, b in one for c, d in other)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from . import index
 from .address import DENOISER, Address, height
@@ -23,10 +24,11 @@ MOST_CONFLICTS = 0.1
 MOST_OUT_OF_RANGE = 0.02
 """Blocks that a family does not have speak for another, larger one."""
 CONSIDERED = 6
+WORTH_A_LOOK = 0.6
+"""Families with less than this share of the best score in the index are not loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spelled:
+class Spelled(NamedTuple):
     """A module as the file names it; ``shape`` of its update, None where it cannot be told."""
 
     stem: str
@@ -35,8 +37,7 @@ class Spelled:
     shape: tuple[int, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """How well one family (or ``family/variant``) explains the file."""
 
     id: str
@@ -149,7 +150,9 @@ def _shortlist(modules: Sequence[Spelled]) -> list[str]:
         for network, shapes in table["patterns"].get(name, {}).items():
             score[network] += count * (2 if shape is None or list(shape) in shapes else 1)
     by_family = {f: sum(score[n] for n in networks) for f, networks in table["families"].items()}
-    ranked = sorted((f for f in by_family if by_family[f]), key=lambda f: (-by_family[f], f))
+    least = WORTH_A_LOOK * max(by_family.values(), default=0)
+    ranked = sorted((f for f in by_family if by_family[f] > 0 and by_family[f] >= least),
+                    key=lambda f: (-by_family[f], f))
     return ranked[:CONSIDERED]
 
 

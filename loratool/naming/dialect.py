@@ -7,13 +7,12 @@ separated, which suffixes the factors have and where alpha lives.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .family import Encoder, Family
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """One spelling of keys.
 
     ``prefix`` is the denoiser's (``{root}``: unet or transformer, as the family says);

@@ -15,20 +15,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .address import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One diffusers module, and which native rows it holds (None: all, in order)."""
 
     name: str
     rows: Rows | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A Linear or Conv of the model, under its native name; ``shape`` is the weight's."""
 
     native: str
@@ -37,16 +36,14 @@ class Module:
     bias: bool = False
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(NamedTuple):
     """The modules of one network."""
 
     id: str
     modules: dict[str, Module]
 
 
-@dataclass(frozen=True)
-class Encoder:
+class Encoder(NamedTuple):
     """A text encoder as a family names it; the first prefix of each kind is the one written."""
 
     tree: str
@@ -101,8 +98,7 @@ def modules(table: str, sizes: Mapping[str, int], prefixes: tuple[str, str] = ("
 _NUMBER = re.compile(r"\bN\b")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(NamedTuple):
     native: str
     diffusers: str
     shape: tuple[int, ...]

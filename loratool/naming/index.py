@@ -7,12 +7,12 @@ it is current. Identifying a file loads this one table and then only the familie
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-PATH = Path(__file__).with_name("index.json")
+PATH = os.path.join(os.path.dirname(__file__), "index.json")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -32,7 +32,8 @@ def plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 @cache
 def load() -> dict[str, Any]:
     """``{"families": {id: [network, ...]}, "patterns": {pattern: {network: [shape, ...]}}}``."""
-    loaded: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
+    with open(PATH, encoding="utf-8") as file:
+        loaded: dict[str, Any] = json.load(file)
     return loaded
 
 
@@ -69,4 +70,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(text(), encoding="utf-8")
+    with open(PATH, "w", encoding="utf-8") as output:
+        output.write(text())

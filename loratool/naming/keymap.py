@@ -6,8 +6,8 @@ Names are looked up; a name that no table holds has no address.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from ..errors import Unmapped
 from .address import DENOISER, Address
@@ -16,8 +16,7 @@ from .families import encoder_tree, family
 from .family import Family, Module, Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """What a spelled name means; ``spelling`` is native, diffusers or both."""
 
     address: Address

@@ -17,7 +17,7 @@ from .sanitise import clean
 
 STATE_STYLES = {"ok": "green", "warn": "yellow", "broken": "red", "unreadable": "red"}
 SHOWN_PER_RULE = 5
-COLUMN_WIDTHS = {"base": 7, "adapter": 7, "rank": 4, "size": 8, "health": 10}
+COLUMN_WIDTHS = {"base": 7, "adapter": 7, "rank": 5, "trigger": 11, "size": 8, "health": 6}
 
 
 def console(color: str, width: int | None = None) -> Console:
@@ -42,20 +42,19 @@ def _grid(rows: Sequence[Fact]) -> Table:
     return grid
 
 
-def inspection_rows(found: Sequence[tuple[str, Inspection | str]]) -> Iterator[RenderableType]:
+def inspection_rows(found: Sequence[tuple[str, Inspection | str]], width: int) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("file", overflow="ellipsis", no_wrap=True, ratio=3, min_width=16)
+    fixed = sum(COLUMN_WIDTHS.values()) + 2 * len(COLUMN_WIDTHS)
+    table.add_column("file", overflow="ellipsis", no_wrap=True, width=max(16, min(48, width - fixed)))
     for title in ROW_TITLES:
-        elastic = title == "trigger"
-        table.add_column(title, overflow="ellipsis", no_wrap=True, ratio=1 if elastic else None,
-                         min_width=None if elastic else COLUMN_WIDTHS[title],
+        table.add_column(title, overflow="ellipsis", no_wrap=True, width=COLUMN_WIDTHS[title],
                          justify="right" if title in ("rank", "size") else "left")
     failures: list[tuple[str, str]] = []
     for path, what in found:
         name = clean(path.replace("\\", "/").rpartition("/")[2], 200)
         if isinstance(what, str):
             failures.append((path, what))
-            table.add_row(Text(name), "", "", "", "", "", Text("unreadable", style="red"))
+            table.add_row(Text(name), "", "", "", "", "", Text("failed", style="red"))
         else:
             cells = row(what)
             table.add_row(Text(name), *map(Text, cells[:-1]), Text(cells[-1], style=STATE_STYLES[cells[-1]]))
@@ -70,7 +69,7 @@ def layers(found: Inspection) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title, justify in (("layer", "left"), ("shape", "right"), ("rank", "right"), ("alpha", "right")):
         table.add_column(title, justify=justify, no_wrap=title != "layer", overflow="fold")  # type: ignore[arg-type]
-    for layer in found.layers:
+    for layer in found.layers or ():
         shape = "×".join(map(str, layer.get("shape", ()))) or ", ".join(layer.get("flags", ()))
         alpha = layer.get("alpha")
         table.add_row(Text(clean(layer["name"])), shape, str(layer.get("rank", "")),

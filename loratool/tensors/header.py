@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ..errors import ContainerError, ForeignFile
 from .dtypes import BITS
@@ -20,8 +20,7 @@ LIMIT = 1 << 64
 MAX_DEPTH = 127
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """One entry of the table of contents; ``begin`` and ``end`` count from the data section."""
 
     name: str
@@ -35,8 +34,8 @@ class TensorInfo:
         return self.end - self.begin
 
     @property
-    def count(self) -> int:
-        """Number of elements."""
+    def elements(self) -> int:
+        """How many numbers the tensor holds."""
         return self.nbytes * 8 // BITS[self.dtype]
 
 

@@ -7,7 +7,7 @@ ComfyUI's ``unet_to_diffusers`` gives the same relation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..family import Module, Tree, modules
 
@@ -45,8 +45,7 @@ label_emb.0.2         add_embedding.linear_2     embxemb            bias
 """
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """What tells one UNet from another: widths per level, transformer layers per level, and so on."""
 
     widths: tuple[int, ...]

@@ -1,0 +1,39 @@
+"""Results of operations as JSON and plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..ops.plan import Report, Result
+from .sanitise import clean
+
+
+def document(done: Result) -> dict[str, Any]:
+    return {"inputs": list(done.inputs), "output": done.output, "bytes": done.bytes, "family": done.family,
+            "dialect": done.dialect, "error": done.error, "optimum": done.optimum, "exact": done.exact,
+            "identical": done.identical, "dry_run": done.dry_run, "notes": list(done.notes),
+            "modules": [_module(report) for report in done.modules]}
+
+
+def _module(report: Report) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": report.name, "rank_before": report.rank_before, "rank": report.rank}
+    if report.exact:
+        return told | {"error": 0.0, "optimum": 0.0}
+    norm = report.norm or 0.0
+    return told | {"error": report.error / norm if norm else 0.0, "optimum": report.optimum / norm if norm else 0.0}
+
+
+def lines(done: Result) -> Iterator[str]:
+    yield f"output: {clean(done.output, 4096)}"
+    yield f"bytes: {done.bytes}"
+    yield f"family: {done.family or 'unknown'}"
+    yield f"dialect: {done.dialect}"
+    if not done.dry_run:
+        yield f"error: {done.error:.6g}"
+        yield f"optimum: {done.optimum:.6g}"
+        yield f"exact: {'yes' if done.exact else 'no'}"
+    if done.identical is not None:
+        yield f"identical: {'yes' if done.identical else 'no'}"
+    for note in done.notes:
+        yield f"note: {clean(note)}"
