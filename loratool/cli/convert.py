@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..adapter.adapter import Adapter
-from ..naming.dialect import ALIASES, DIALECTS, TARGETS
+from ..naming.dialect import ALIASES, TARGETS
 from ..naming.families import FAMILIES
 from ..ops.convert import plan
 from ..tensors.place import Policy
@@ -40,6 +40,7 @@ def command(file: str, to: str, family: str | None, drop_unsupported: bool, outp
     policy = Policy(overwrite, in_place)
     with Adapter.open(file, family) as adapter:
         planned = plan(adapter, to, drop_unsupported)
-        derived = "{stem}.{dialect}" + ("" if DIALECTS[to].folder else "{ext}")
+        derived = "{stem}.{dialect}{ext}"
         fields = {"dialect": to, "family": adapter.family or "unknown"}
-        return run_plan(out, planned, target(output, file, derived, fields, policy), policy)
+        return run_plan(out, planned, target(output, file, derived, fields, policy, planned.folder),
+                        policy)

@@ -67,4 +67,5 @@ def command(files: tuple[str, ...], weights: str | None, rank: int | None, conv_
         rule = FixedRank(rank, conv_rank) if rank is not None else None
         planned = plan(adapters, parse_weights(weights, len(paths)), rule, dtype, out.settings.workers)
         fields = {"rank": rank or "exact", "family": planned.family or "unknown", "dialect": planned.dialect}
-        return run_plan(out, planned, target(output, paths[0], "{stem}.merged{ext}", fields, policy), policy)
+        return run_plan(out, planned, target(output, paths[0], "{stem}.merged{ext}", fields, policy, planned.folder),
+                        policy)

@@ -40,4 +40,5 @@ def command(file: str, rank: int, conv_rank: int | None, alpha: str, dry_run: bo
     with Adapter.open(file) as adapter:
         planned = plan(adapter, FixedRank(rank, conv_rank), alpha)
         fields = {"rank": rank, "family": adapter.family or "unknown", "dialect": adapter.key_format}
-        return run_plan(out, planned, target(output, file, "{stem}.r{rank}{ext}", fields, policy), policy, dry_run)
+        return run_plan(out, planned, target(output, file, "{stem}.r{rank}{ext}", fields, policy, planned.folder),
+                        policy, dry_run)

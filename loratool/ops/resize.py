@@ -48,10 +48,13 @@ def plan(adapter: Adapter, rule: FixedRank, alpha: str = "keep") -> Plan:
         first = adapter.carried[0]
         raise WouldLose(f"no layer is a plain LoRA ({first.why}): there is no rank to lower",
                         path=adapter.path, key=first.stem)
+    notes: list[str] = []
+    if _cannot_follow(adapter):
+        alpha = "rank"
+        notes.append("the scale of adapter_config.json was folded into the weights: the file stands alone")
     sources = {id(source.file): source for source in adapter.sources}
     layers: list[OutLayer] = []
     carried = [Carried(source, key, source.qualifier + key) for source, key in adapter.loose]
-    notes: list[str] = []
     for layer in adapter.layers.values():
         source = sources[id(layer.file)]
         if isinstance(layer, LoraLayer):
@@ -74,6 +77,11 @@ def plan(adapter: Adapter, rule: FixedRank, alpha: str = "keep") -> Plan:
              for info in source.file.header.in_file_order()]
     return Plan("resize", (adapter,), adapter.family, adapter.key_format, adapter.is_folder, layers, carried,
                 metadata, order, notes, stamp=True)
+
+
+def _cannot_follow(adapter: Adapter) -> bool:
+    """Whether alpha lives in an adapter_config.json that the output will not have beside it."""
+    return not adapter.is_folder and any(layer.alpha.source == "adapter_config" for layer in adapter.lora_layers)
 
 
 def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:

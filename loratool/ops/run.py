@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ..errors import OutputError, WouldOverwrite
+from ..errors import OutputError, Refused, WouldOverwrite
 from ..metadata import peft
 from ..tensors.place import PREFIX, Placement, Policy, reason
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
@@ -49,7 +49,8 @@ def execute(plan: Plan, target: str, policy: Policy, threads: int = 1,
     files = _files(plan)
     inputs = [source.file.identity for adapter in plan.inputs for source in adapter.sources]
     if plan.folder:
-        return _execute_folder(plan, files, target, policy, threads, progress)
+        _must_be_replaceable(target, policy, plan)
+        return _execute_folder(plan, files, target, threads, progress)
     placement = Placement(target, policy, inputs)
     reports, identical, size = _write(plan, files[0], placement, threads, progress)
     return _result(plan, target, size, reports, identical)
@@ -144,16 +145,29 @@ def _copier(carried: Carried) -> Callable[[], Produced]:
     return lambda: Produced({carried.name: carried.source.file.raw(carried.key)})
 
 
-def _execute_folder(plan: Plan, files: list[_File], target: str, policy: Policy, threads: int,
+def _must_be_replaceable(target: str, policy: Policy, plan: Plan) -> None:
+    """A folder is written where nothing is, into an empty folder, or over an adapter folder if asked."""
+    if policy.in_place:
+        raise Refused("an adapter folder cannot be replaced in place", path=target, hint="Use -o for another name.")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
+        raise OutputError("the folder does not exist", path=os.path.dirname(target), hint="Create it first.")
+    if not os.path.lexists(target) or (os.path.isdir(target) and not os.listdir(target)):
+        return
+    if any(os.path.realpath(a.path) == os.path.realpath(target) for a in plan.inputs):
+        raise Refused("is the input itself", path=target, hint="Use -o for another name.")
+    if not policy.overwrite:
+        raise WouldOverwrite("exists already", path=target,
+                             hint="Use --overwrite to replace it, or -o for another name.")
+    if not os.path.isfile(os.path.join(target, peft.CONFIG_NAME)):
+        raise Refused("is not an adapter folder, so it is not replaced", path=target,
+                      hint="Use -o for another name.")
+
+
+def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
                     progress: Progress | None) -> Result:
     """Fill a hidden folder beside the target, then rename it."""
     target = target.rstrip("/\\")
-    if os.path.lexists(target) and not policy.overwrite:
-        raise WouldOverwrite("exists already", path=target,
-                             hint="Use --overwrite to replace it, or -o for another name.")
     parent = os.path.dirname(os.path.abspath(target))
-    if not os.path.isdir(parent):
-        raise OutputError("the folder does not exist", path=parent, hint="Create it first.")
     hidden = os.path.join(parent, f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}.tmp")
     reports: list[Report] = []
     size = 0
