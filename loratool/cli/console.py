@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -57,10 +60,26 @@ class Out:
         complain(error)
 
 
+_ASCII = {"→": "->", "·": "|", "×": "x", "…": "...", "³": "3"}
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start:error.end]
+    return "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text), error.end
+
+
+def write_what_fits() -> None:
+    """Let stdout and stderr replace the characters that they cannot encode."""
+    codecs.register_error("loratool", _replace)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="loratool")
+
+
 def write(line: str) -> None:
-    """A line on stdout; characters that it cannot encode are escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.write(line + "\n")
 
 
 def complain(error: LoratoolError) -> None:
@@ -88,8 +107,6 @@ def _asked_format(arguments: Sequence[str]) -> str:
             return argument.partition("=")[2]
         if argument == "--format" and number + 1 < len(arguments):
             return arguments[number + 1]
-    import os
-
     return os.environ.get("LORATOOL_FORMAT", "")
 
 

@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import Interrupted, LoratoolError, OutputError
+from .console import report_error, write_what_fits
 
 COMMANDS = {
     "inspect": "What a file is: base model, algorithm, rank, alpha, trigger, health.",
@@ -55,6 +56,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run and exit with the code of the contract."""
+    write_what_fits()
     for variable in BLAS:
         # Workers are threads of their own; a second BLAS thread each makes them fight.
         os.environ.setdefault(variable, "1")
@@ -91,8 +93,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _report(error: LoratoolError, arguments: list[str]) -> int:
-    from .console import report_error
-
     if "--debug" in arguments:
         import traceback
 

@@ -222,8 +222,7 @@ def _candidates(match: _Match) -> list[Candidate]:
 
 def _says(match: _Match) -> str:
     explained = len(match.hits) - len(match.conflicts)
-    told = f"{explained} of {match.total} modules fit {load_family(match.family).title} in name and shape"
-    return told if match.coverage == 1.0 else told + f" ({match.coverage:.0%} of the kinds present)"
+    return f"{explained} of {match.total} modules fit {load_family(match.family).title} in name and shape"
 
 
 def _says_several(matches: list[_Match]) -> str:

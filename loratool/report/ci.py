@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from .. import __version__
 from ..checks.rules import RULES
 from ..checks.run import Verdict
+from .sanitise import clean
 
 FORMATS = ("sarif", "github")
 _LEVELS = {"error": "error", "warn": "warning", "info": "note"}
@@ -40,6 +41,7 @@ def _github(found: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _escape(text: str, more: str = "") -> str:
-    for character in "%\r\n" + more:
+    text = clean(text, 4096)
+    for character in "%" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -49,20 +50,14 @@ def inspection_rows(found: Sequence[tuple[str, Inspection | str]], width: int) -
     for title in ROW_TITLES:
         table.add_column(title, overflow="ellipsis", no_wrap=True, width=COLUMN_WIDTHS[title],
                          justify="right" if title in ("rank", "size") else "left")
-    failures: list[tuple[str, str]] = []
     for path, what in found:
         name = clean(path.replace("\\", "/").rpartition("/")[2], 200)
         if isinstance(what, str):
-            failures.append((path, what))
             table.add_row(Text(name), "", "", "", "", "", Text("failed", style="red"))
         else:
             cells = row(what)
             table.add_row(Text(name), *map(Text, cells[:-1]), Text(cells[-1], style=STATE_STYLES[cells[-1]]))
     yield table
-    if failures:
-        yield Text("")
-    for path, why in failures:
-        yield Text(f"{clean(path, 4096)}: {clean(why)}", style="red")
 
 
 def layers(found: Inspection) -> Iterator[RenderableType]:
@@ -86,14 +81,14 @@ def verdict(found: Verdict) -> Iterator[RenderableType]:
         shown[f.id] += 1
         if shown[f.id] > SHOWN_PER_RULE:
             continue
-        line = Text("  ")
+        line = Text()
         line.append(f"{f.severity} {f.id}", style={"error": "red", "warn": "yellow"}.get(f.severity, "dim"))
         line.append(f"  {clean(f.message)}")
-        yield line
+        yield Padding(line, (0, 0, 0, 2))
         if f.key:
-            yield Text("    " + clean(f.key), style="dim", overflow="fold")
+            yield Padding(Text(clean(f.key, 160), style="dim", overflow="fold"), (0, 0, 0, 4))
         if f.severity != "info" and f.hint and shown[f.id] == 1:
-            yield Text("    " + clean(f.hint), style="italic")
+            yield Padding(Text(clean(f.hint), style="italic"), (0, 0, 0, 4))
     for rule, count in shown.items():
         if count > SHOWN_PER_RULE:
             yield Text(f"  {rule}: and {count - SHOWN_PER_RULE} more (all with --format plain or --json)", style="dim")

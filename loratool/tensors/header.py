@@ -272,4 +272,4 @@ def _check_layout(tensors: dict[str, TensorInfo], size: int, data_start: int, fi
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %"
+    return f"{part / whole:.0%}"
