@@ -111,18 +111,40 @@ def norm(up: Array, down: Array) -> float:
 def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
     """``|up1 down1 - up2 down2|`` (Frobenius).
 
-    The Gram form costs one cross product; where the two are so close that it would lose its
-    digits, the stacked factors go through QR. Equal factors have distance 0 exactly.
+    The Gram form costs one cross product. Where the two are so close that it would lose its digits,
+    the difference is written with the differences of the factors, or, if the factors are not close
+    (another gauge), the stacked factors go through QR.
     """
-    if up1.shape == up2.shape and np.array_equal(up1, up2) and np.array_equal(down1, down2):
-        return 0.0
     squares = inner(up1, down1, up1, down1) + inner(up2, down2, up2, down2)
     gap = squares - 2.0 * inner(up1, down1, up2, down2)
     if gap > CANCELLATION * squares:
         return float(np.sqrt(gap))
+    if up1.shape == up2.shape and squares > 0.0:
+        found = _close_distance(up1, down1, up2, down2)
+        if found is not None:
+            return found
     r_up = np.linalg.qr(np.hstack([up1, -up2]), mode="r")
     r_down = np.linalg.qr(np.vstack([down1, down2]).T, mode="r")
     return float(np.linalg.norm(np.asarray(r_up) @ np.asarray(r_down).T))
+
+
+def _close_distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float | None:
+    """``(up1 - up2) down1 + up2 (down1 - down2)``, after a power of two has aligned the factors.
+
+    None where the two terms cancel, so that the sum cannot be trusted.
+    """
+    size1, size2 = float(np.linalg.norm(down1)), float(np.linalg.norm(down2))
+    if size1 > 0.0 and size2 > 0.0:
+        power = round(np.log2(size1 / size2))
+        up2, down2 = np.ldexp(up2, -power), np.ldexp(down2, power)
+    up, down = up1 - up2, down1 - down2
+    if not down.any():
+        return norm(up, down1)
+    if not up.any():
+        return norm(up2, down)
+    terms = inner(up, down1, up, down1) + inner(up2, down, up2, down)
+    gap = terms + 2.0 * inner(up, down1, up2, down)
+    return float(np.sqrt(gap)) if gap > CANCELLATION * terms else None
 
 
 def numerical_rank(sigma: Array, tolerance: float) -> int:

@@ -194,20 +194,23 @@ def _sum(slot: _Slot) -> tuple[np.ndarray, np.ndarray, float]:
     return up, down, total
 
 
-def _factors(slot: _Slot, rule: FixedRank | None, dtype: str) -> tuple[np.ndarray, np.ndarray, linalg.Core, int]:
+def _rank(slot: _Slot, rule: FixedRank | None, dtype: str) -> int:
+    """The rank that T needs, or that the rule leaves it; at least 1."""
     up, down, total = _sum(slot)
+    if not up.any():
+        return 1
     core = linalg.core(up, down, exact=dtype in ("F32", "F64"))
     sigma = np.where(core.sigma > NOISE * total, core.sigma, 0.0)
     rank = linalg.numerical_rank(sigma, COLLAPSE.get(dtype, 1e-4))
     if rule is not None:
         wanted = rule.conv_rank if slot.first.is_spatial and rule.conv_rank is not None else rule.rank
         rank = min(rank, wanted)
-    return up, down, core, max(rank, 1)
+    return max(rank, 1)
 
 
 def _layer(slot: _Slot, rule: FixedRank | None, dtype: str) -> OutLayer:
     first = slot.first
-    rank = _factors(slot, rule, dtype)[3]
+    rank = _rank(slot, rule, dtype)
     down_info, up_info = first.info("down"), first.info("up")
     assert down_info and up_info
     kernel = first.kernel if first.has_mid else down_info.shape[2:]
@@ -220,20 +223,25 @@ def _layer(slot: _Slot, rule: FixedRank | None, dtype: str) -> OutLayer:
     component, name = (qualifier.rstrip("."), module) if module else (slot.stem.partition(".")[0],
                                                                       slot.stem.partition(".")[2])
     return OutLayer(slot.stem, component, name, rank, float(rank), min(slot.out, first.inner), first.is_spatial,
-                    tuple(specs.values()), lambda: _compute(slot, rule, dtype, specs))
+                    tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, rule is not None))
 
 
-def _compute(slot: _Slot, rule: FixedRank | None, dtype: str, specs: dict[str, TensorSpec]) -> Produced:
-    up, down, core, rank = _factors(slot, rule, dtype)
-    new_up, new_down = (up, down) if rank == up.shape[1] else core.truncate(rank)
+def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], reduced: bool) -> Produced:
+    up, down, _ = _sum(slot)
+    optimum = 0.0
+    if rank == up.shape[1]:
+        new_up, new_down, norm = up, down, linalg.norm(up, down)
+    else:
+        core = linalg.core(up, down, exact=dtype in ("F32", "F64"))
+        new_up, new_down = core.truncate(rank)
+        norm, optimum = core.norm, core.tail(rank) if reduced else 0.0
     packed = pack(new_up, new_down, dtype, specs["up"].name)
     error = linalg.distance(packed.up_seen, packed.down_seen, up, down)
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
     if "alpha" in specs:
         tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], float(rank))
     before = max(piece.layer.rank for _, piece in slot.pieces)
-    optimum = core.tail(rank) if rule is not None and rank < len(core.sigma) else 0.0
-    return Produced(tensors, Report(slot.stem, before, rank, error, optimum, core.norm, exact=error == 0.0))
+    return Produced(tensors, Report(slot.stem, before, rank, error, optimum, norm, exact=error == 0.0))
 
 
 def _notes(slots: Sequence[_Slot], layers: Sequence[OutLayer]) -> list[str]:

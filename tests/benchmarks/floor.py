@@ -1,0 +1,56 @@
+"""Yardstick programs: ``floor.py resize IN OUT RANK`` and ``floor.py svd IN RANK``.
+
+resize does the least that any resize must: read the bytes, make the Gram matrices of every layer with
+two threads, write as many bytes as the result has. svd is the textbook way: every layer's full product,
+its dense singular value decomposition, of the first modules only (it would take an hour for a file).
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from safetensors import safe_open
+
+SVD_MODULES = 6
+
+
+def _stems(keys: list[str]) -> list[str]:
+    return [key.removesuffix(".lora_up.weight") for key in keys if key.endswith(".lora_up.weight")]
+
+
+def resize(source: str, target: str, rank: int) -> None:
+    with safe_open(source, "numpy") as file, open(target, "wb") as out:
+        stems = _stems(file.keys())
+
+        def work(stem: str) -> bytes:
+            up = file.get_tensor(f"{stem}.lora_up.weight").astype(np.float64)
+            down = file.get_tensor(f"{stem}.lora_down.weight").astype(np.float64)
+            up, down = up.reshape(up.shape[0], -1), down.reshape(down.shape[0], -1)
+            values, vectors = np.linalg.eigh((up.T @ up) @ (down @ down.T))
+            kept = min(rank, len(values))
+            new_up, new_down = up @ vectors[:, -kept:], vectors[:, -kept:].T @ down
+            return new_up.astype(np.float16).tobytes() + new_down.astype(np.float16).tobytes()
+
+        with ThreadPoolExecutor(2) as pool:
+            for data in pool.map(work, stems):
+                out.write(data)
+
+
+def svd(source: str, rank: int) -> None:
+    with safe_open(source, "numpy") as file:
+        stems = _stems(file.keys())
+        for stem in stems[:: max(1, len(stems) // SVD_MODULES)][:SVD_MODULES]:
+            up = file.get_tensor(f"{stem}.lora_up.weight").astype(np.float32)
+            down = file.get_tensor(f"{stem}.lora_down.weight").astype(np.float32)
+            full = up.reshape(up.shape[0], -1) @ down.reshape(down.shape[0], -1)
+            left, sigma, right = np.linalg.svd(full, full_matrices=False)
+            (left[:, :rank] * sigma[:rank]).astype(np.float16), right[:rank].astype(np.float16)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "resize":
+        resize(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    else:
+        svd(sys.argv[2], int(sys.argv[3]))
