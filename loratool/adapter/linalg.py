@@ -20,8 +20,8 @@ Array = np.ndarray
 
 WELL_CONDITIONED = 1e-4
 """Least ratio of the Cholesky pivots at which L^-1 is trusted (relative error eps / ratio**2)."""
-CANCELLATION = 1e-9
-"""Relative squared difference below which the Gram form of a norm has lost its digits."""
+CANCELLATION = 1e-10
+"""Below this share of the squared sizes of its factors a squared norm from Grams has lost its digits."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Core:
     def truncate(self, rank: int) -> tuple[Array, Array]:
         """Factors [m, rank] and [rank, n]; signs fixed so that equal input gives equal bytes."""
         if self.sigma[0] == 0.0:
-            return self.up[:, :rank], self.down[:rank]
+            return np.zeros((self.up.shape[0], rank)), self.down[:rank]
         sigma = self.sigma[:rank]
         root = np.sqrt(sigma)
         shrink = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
@@ -104,8 +104,9 @@ def inner(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
 
 
 def norm(up: Array, down: Array) -> float:
-    """The Frobenius norm of ``up @ down``."""
-    return float(np.sqrt(max(0.0, inner(up, down, up, down))))
+    """The Frobenius norm of ``up @ down``; through QR where its factors nearly cancel."""
+    square = inner(up, down, up, down)
+    return float(np.sqrt(square)) if square > CANCELLATION * _size(up, down) else _qr_norm(up, down)
 
 
 def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
@@ -117,14 +118,22 @@ def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
     """
     squares = inner(up1, down1, up1, down1) + inner(up2, down2, up2, down2)
     gap = squares - 2.0 * inner(up1, down1, up2, down2)
-    if gap > CANCELLATION * squares:
+    if gap > CANCELLATION * (_size(up1, down1) + _size(up2, down2)):
         return float(np.sqrt(gap))
-    if up1.shape == up2.shape and squares > 0.0:
+    if up1.shape == up2.shape:
         found = _close_distance(up1, down1, up2, down2)
         if found is not None:
             return found
-    r_up = np.linalg.qr(np.hstack([up1, -up2]), mode="r")
-    r_down = np.linalg.qr(np.vstack([down1, down2]).T, mode="r")
+    return _qr_norm(np.hstack([up1, -up2]), np.vstack([down1, down2]))
+
+
+def _size(up: Array, down: Array) -> float:
+    """What rounding in the Gram form of the squared norm is relative to."""
+    return float(np.square(up).sum() * np.square(down).sum())
+
+
+def _qr_norm(up: Array, down: Array) -> float:
+    r_up, r_down = np.linalg.qr(up, mode="r"), np.linalg.qr(down.T, mode="r")
     return float(np.linalg.norm(np.asarray(r_up) @ np.asarray(r_down).T))
 
 
@@ -142,9 +151,8 @@ def _close_distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float
         return norm(up, down1)
     if not up.any():
         return norm(up2, down)
-    terms = inner(up, down1, up, down1) + inner(up2, down, up2, down)
-    gap = terms + 2.0 * inner(up, down1, up2, down)
-    return float(np.sqrt(gap)) if gap > CANCELLATION * terms else None
+    gap = inner(up, down1, up, down1) + inner(up2, down, up2, down) + 2.0 * inner(up, down1, up2, down)
+    return float(np.sqrt(gap)) if gap > CANCELLATION * (_size(up, down1) + _size(up2, down)) else None
 
 
 def numerical_rank(sigma: Array, tolerance: float) -> int:

@@ -112,8 +112,8 @@ def read_shapes(up: tuple[int, ...] | None, down: tuple[int, ...] | None,
 def _swapped(up: tuple[int, ...], down: tuple[int, ...], mid: tuple[int, ...] | None) -> bool:
     if mid is not None or up[0] != down[1]:
         return False
-    # Read as written, the rank of a square pair would exceed the sizes that it joins.
-    return up[1] != down[0] or up[1] > max(up[0], down[1])
+    # As written the ranks disagree, or the rank of a square pair exceeds the sizes that it joins.
+    return up[0] < max(up[1], down[0]) if up[1] != down[0] else up[1] > up[0]
 
 
 def _size(shape: tuple[int, ...]) -> int:

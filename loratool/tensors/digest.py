@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 
 from .reader import TensorFile
@@ -31,9 +30,7 @@ def digest(file: TensorFile) -> Digests:
     position = 0
     while position < size:
         stop = start if position < start else size
-        block = os.pread(file.fileno(), min(BLOCK, stop - position), position)
-        if not block:
-            break
+        block = file.pread(min(BLOCK, stop - position), position)
         whole.update(block)
         if position >= start:
             tensors.update(block)

@@ -8,6 +8,7 @@ because parsers differ in which of the two they use.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -82,6 +83,9 @@ def header_length(prefix: bytes, file_size: int) -> int:
                                  hint=_DOWNLOAD)
         _foreign_or("R03", prefix, file_size,
                     f"declares a header of {length} bytes, but only {file_size - 8} follow")
+    found = kind_of(prefix, file_size) if prefix[8:9] not in (b"{", b" ", b"\t", b"\n", b"\r") else None
+    if found:
+        raise ForeignFile("R05", f"{found.name}, not a safetensors file", hint=found.remedy)
     return length
 
 
@@ -130,7 +134,14 @@ def _integer(text: str) -> int | float:
     # "-0" is a float for serde_json; more than 20 digits do not fit its u64 either.
     if text[0] == "-" and text.strip("-0") == "":
         return -0.0
-    return float(text) if len(text) > 20 else int(text)
+    return _real(text) if len(text) > 20 else int(text)
+
+
+def _real(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:
+        raise ContainerError("R05", f"the header holds a number that is out of range: {text[:40]}")
+    return number
 
 
 def _constant(text: str) -> NoReturn:
@@ -149,7 +160,7 @@ def _document(raw: bytes, notes: list[tuple[str, str]]) -> dict[str, Any]:
         notes.append(("R07", "the header is padded with something else than spaces"))
     try:
         document = json.loads(text, object_pairs_hook=_object, parse_int=_integer,
-                              parse_constant=_constant)
+                              parse_float=_real, parse_constant=_constant)
     except RecursionError:
         raise ContainerError("R05", "the header is nested too deeply") from None
     except ValueError as error:
@@ -160,17 +171,17 @@ def _document(raw: bytes, notes: list[tuple[str, str]]) -> dict[str, Any]:
         raise ContainerError("R10", "the key appears twice in the header", key=document.twice,
                              hint="Two parsers may read two different tensors here: do not use the file.")
     if "\\u" in text:
-        _check_surrogates(document)
+        _check_surrogates(text)
     return document  # type: ignore[no-any-return]
 
 
-def _check_surrogates(document: dict[str, Any]) -> None:
-    try:
-        json.dumps(document, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ContainerError("R05", "a string of the header holds half a surrogate pair") from None
-    except (RecursionError, ValueError):
-        pass  # judged by the rules that follow
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|.)")
+"""An escape of a JSON string; group 1: half a surrogate pair without its other half."""
+
+
+def _check_surrogates(text: str) -> None:
+    if any(escape[1] for escape in _ESCAPE.finditer(text)):
+        raise ContainerError("R05", "a string of the header holds half a surrogate pair")
 
 
 def _metadata(value: Any) -> dict[str, str]:

@@ -33,8 +33,8 @@ class TensorFile:
             self.stat = os.fstat(self._fd)
             _must_be_regular(self.stat, self.path)
             size = self.stat.st_size
-            length = headers.header_length(self._pread(min(512, size), 0), size)
-            self.header: Header = headers.parse(self._pread(length, 8), size)
+            length = headers.header_length(self.pread(min(512, size), 0), size)
+            self.header: Header = headers.parse(self.pread(length, 8), size)
         except (ContainerError, InputError) as error:
             self.close()
             error.at(self.path)
@@ -43,7 +43,8 @@ class TensorFile:
             self.close()
             raise InputError(f"cannot be read: {error.strerror}", path=self.path) from error
 
-    def _pread(self, count: int, offset: int) -> bytes:
+    def pread(self, count: int, offset: int) -> bytes:
+        """``count`` bytes from ``offset`` of the file. Raises InputError when it has become shorter."""
         parts: list[bytes] = []
         while count:
             part = os.pread(self._fd, min(count, 1 << 30), offset)
@@ -79,7 +80,7 @@ class TensorFile:
         """The tensor's bytes: little-endian, C order."""
         info = self.tensors[name]
         try:
-            return self._pread(info.nbytes, self.header.data_start + info.begin)
+            return self.pread(info.nbytes, self.header.data_start + info.begin)
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", path=self.path, key=name) from error
 
