@@ -33,6 +33,8 @@ class Source:
     qualifier: str = ""
     configs: dict[str, peft.PeftConfig] = field(default_factory=dict)
     config_source: str = "metadata"
+    config_text: str | None = None
+    """The text of adapter_config.json, where there is one."""
 
     def config_for(self, group: Group) -> tuple[peft.PeftConfig, str] | None:
         component = group.prefix.removesuffix("base_model.model.").rstrip(".")
@@ -154,27 +156,31 @@ def _sources(path: str) -> Iterator[Source]:
         if text:
             yield Source(file, "", peft.parse(text))
         else:
-            yield Source(file, "", _config_beside(path), "adapter_config")
+            yield _with_config(file, "")
         return
     model = os.path.join(path, peft.MODEL_NAME)
     inside = [name for name in COMPONENT_FOLDERS if os.path.isfile(os.path.join(path, name, peft.MODEL_NAME))]
     if not os.path.isfile(model) and not inside:
         raise NotAFile("is a folder", path=path, hint="Use -r to take the files in it.")
     if os.path.isfile(model):
-        yield Source(TensorFile(model), "", _config_beside(model), "adapter_config")
+        yield _with_config(TensorFile(model), "")
     for name in inside:
-        part = os.path.join(path, name, peft.MODEL_NAME)
-        yield Source(TensorFile(part), name + ".", _config_beside(part), "adapter_config")
+        yield _with_config(TensorFile(os.path.join(path, name, peft.MODEL_NAME)), name + ".")
 
 
-def _config_beside(path: str) -> dict[str, peft.PeftConfig]:
+def _with_config(file: TensorFile, qualifier: str) -> Source:
+    text = _config_beside(file.path)
+    return Source(file, qualifier, peft.parse(text) if text else {}, "adapter_config", text)
+
+
+def _config_beside(path: str) -> str | None:
     """PEFT's configuration in the same folder, if the file has PEFT's own name."""
     beside = os.path.join(os.path.dirname(path), peft.CONFIG_NAME)
     if os.path.basename(path) != peft.MODEL_NAME or not os.path.isfile(beside):
-        return {}
+        return None
     try:
         with open(beside, encoding="utf-8") as text:
-            return peft.parse(text.read(1 << 24))
+            return text.read(1 << 24)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {error}", path=beside) from error
 

@@ -8,21 +8,33 @@ from collections.abc import Sequence
 from ..metadata import peft
 from .plan import OutLayer
 
+FOLLOWED = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_rslora"}
+"""The fields that ranks and alphas decide; the others of an earlier text are kept."""
+
 
 def configuration(layers: Sequence[OutLayer], before: str | None = None) -> str:
-    """The text of ``lora_adapter_metadata``: per component, as diffusers packs it.
-
-    Fields of an earlier text that do not concern ranks, alphas and targets are kept.
-    """
+    """The text of ``lora_adapter_metadata``: per component, as diffusers packs it."""
     document: dict[str, object] = {}
     for component in sorted({layer.component for layer in layers}):
-        modules = {layer.module: (layer.rank, layer.alpha) for layer in layers if layer.component == component}
         prefix = component + "." if component else ""
-        document |= {prefix + key: value for key, value in peft.document(modules).items()}
-    kept = _fields(before)
-    followed = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "use_rslora"}
-    document |= {key: value for key, value in kept.items() if key.rpartition(".")[2] not in followed}
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+        made = _document([layer for layer in layers if layer.component == component])
+        document |= {prefix + key: value for key, value in made.items()}
+    return json.dumps(document | _kept(before), sort_keys=True, separators=(",", ":"))
+
+
+def config_file(layers: Sequence[OutLayer], before: str | None = None) -> str:
+    """The text of an ``adapter_config.json``; as it was ("" for none) where no layer concerns it."""
+    if not layers:
+        return before or ""
+    return json.dumps(_document(layers) | _kept(before), indent=2) + "\n"
+
+
+def _document(layers: Sequence[OutLayer]) -> dict[str, object]:
+    return peft.document({layer.module: (layer.rank, layer.alpha) for layer in layers})
+
+
+def _kept(before: str | None) -> dict[str, object]:
+    return {key: value for key, value in _fields(before).items() if key.rpartition(".")[2] not in FOLLOWED}
 
 
 def _fields(text: str | None) -> dict[str, object]:

@@ -235,7 +235,7 @@ def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], r
         core = linalg.core(up, down, exact=dtype in ("F32", "F64"))
         new_up, new_down = core.truncate(rank)
         norm, optimum = core.norm, core.tail(rank) if reduced else 0.0
-    packed = pack(new_up, new_down, dtype, specs["up"].name)
+    packed = pack(new_up, new_down, (dtype, dtype), specs["up"].name)
     error = linalg.distance(packed.up_seen, packed.down_seen, up, down)
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
     if "alpha" in specs:

@@ -25,28 +25,31 @@ class Packed:
     down_seen: np.ndarray
 
 
-def pack(up: np.ndarray, down: np.ndarray, dtype: str, key: str) -> Packed:
-    """Round both factors once.
+def pack(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str], key: str) -> Packed:
+    """Round both factors once, each to its dtype.
 
-    Where ``up`` would leave the range of the dtype, a power of two moves between the factors: the
+    Where ``up`` would leave the range of its dtype, a power of two moves between the factors: the
     product stays the same. Raises Unsound when no such power helps.
     """
-    shift = _shift(up, down, dtype)
+    shift = _shift(up, down, dtypes)
     if shift:
         up, down = np.ldexp(up, shift), np.ldexp(down, -shift)
-    if max(np.abs(up).max(initial=0.0), np.abs(down).max(initial=0.0)) > largest(dtype):
-        raise Unsound(f"the weights are too large for {dtype}", key=key, hint="Use --dtype F32.")
-    raw_up, up_seen = rounded(up, dtype)
-    raw_down, down_seen = rounded(down, dtype)
+    if _too_large(up, dtypes[0]) or _too_large(down, dtypes[1]):
+        raise Unsound(f"the weights are too large for {dtypes[0]}", key=key, hint="Use --dtype F32.")
+    raw_up, up_seen = rounded(up, dtypes[0])
+    raw_down, down_seen = rounded(down, dtypes[1])
     return Packed(raw_up, raw_down, up_seen, down_seen)
 
 
-def _shift(up: np.ndarray, down: np.ndarray, dtype: str) -> int:
+def _too_large(values: np.ndarray, dtype: str) -> bool:
+    return bool(np.abs(values).max(initial=0.0) > largest(dtype))
+
+
+def _shift(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str]) -> int:
     size_up, size_down = _rms(up), _rms(down)
     if size_up == 0.0 or size_down == 0.0:
         return 0
-    too_large = max(np.abs(up).max(), np.abs(down).max()) > largest(dtype)
-    if too_large or size_up < SMALL.get(dtype, 0.0):
+    if _too_large(up, dtypes[0]) or _too_large(down, dtypes[1]) or size_up < SMALL.get(dtypes[0], 0.0):
         return frexp((size_down / size_up) ** 0.5)[1]
     return 0
 

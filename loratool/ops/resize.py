@@ -85,7 +85,8 @@ def _cannot_follow(adapter: Adapter) -> bool:
 
 
 def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
-    new_alpha = float(rank) if alpha == "rank" else layer.scale * rank
+    # alpha * rank / rank is alpha; (alpha / rank) * rank need not be.
+    new_alpha = float(rank) if alpha == "rank" else layer.alpha.value * rank / layer.rank
     unchanged = rank == layer.rank and new_alpha == layer.alpha.value
     specs = _unchanged_specs(layer, source) if unchanged else _specs(layer, source, rank, new_alpha)
     component = layer.group.prefix.removesuffix("base_model.model.").rstrip(".")
@@ -124,12 +125,13 @@ def _specs(layer: LoraLayer, source: Source, rank: int, alpha: float) -> dict[st
 
 def _cut(layer: LoraLayer, source: Source, rank: int, alpha: float, specs: dict[str, TensorSpec]) -> Produced:
     up, down = gate.factors(layer)
-    core = linalg.core(up, down, exact=specs["up"].dtype in ("F32", "F64"))
+    dtypes = specs["up"].dtype, specs["down"].dtype
+    core = linalg.core(up, down, exact=not {"F32", "F64"}.isdisjoint(dtypes))
     scale, new_scale = layer.scale, alpha / rank
-    new_up, new_down = core.truncate(rank) if rank < layer.rank or layer.has_mid else (up, down)
+    new_up, new_down = core.truncate(rank) if rank < layer.rank else (up, down)
     if new_scale != scale:
         new_up = new_up * (scale / new_scale)
-    packed = pack(new_up, new_down, specs["up"].dtype, specs["up"].name)
+    packed = pack(new_up, new_down, dtypes, specs["up"].name)
     error = linalg.distance(packed.up_seen * new_scale, packed.down_seen, up * scale, down)
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
     if "alpha" in specs:

@@ -7,7 +7,6 @@ opened with two parsers before success is reported.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import secrets
@@ -21,6 +20,7 @@ from ..metadata import peft
 from ..tensors.place import PREFIX, Placement, Policy, reason
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
 from . import stamp
+from .configured import config_file
 from .plan import Carried, OutLayer, Plan, Produced, Report, Result
 
 Progress = Callable[[int, int], None]
@@ -51,9 +51,18 @@ def execute(plan: Plan, target: str, policy: Policy, threads: int = 1,
     if plan.folder:
         _must_be_replaceable(target, policy, plan)
         return _execute_folder(plan, files, target, threads, progress)
+    _must_stand_alone(target)
     placement = Placement(target, policy, inputs)
     reports, identical, size = _write(plan, files[0], placement, threads, progress)
     return _result(plan, target, size, reports, identical)
+
+
+def _must_stand_alone(target: str) -> None:
+    """A configuration beside the file would give it another alpha."""
+    folder, name = os.path.split(target)
+    if name == peft.MODEL_NAME and os.path.isfile(os.path.join(folder, peft.CONFIG_NAME)):
+        raise Refused("its alpha is in the adapter_config.json beside it, which would no longer fit", path=target,
+                      hint="Give the folder instead of the file, and another folder with -o.")
 
 
 def preview(plan: Plan, target: str) -> Result:
@@ -62,6 +71,7 @@ def preview(plan: Plan, target: str) -> Result:
     for file in _files(plan):
         metadata = stamp.follow(plan.metadata, plan.layers, plan.stamp)
         size += Writer(_NOWHERE, file.specs, metadata).size
+        size += len(_config(plan, file).encode()) if plan.folder else 0
     reports = tuple(Report(layer.stem, 0, layer.rank) for layer in plan.layers)
     return replace(_result(plan, target, size, [], None), modules=reports, dry_run=True)
 
@@ -77,7 +87,7 @@ def _files(plan: Plan) -> list[_File]:
     if not plan.folder:
         return [_file("", "", plan, list(plan.layers), list(plan.carried))]
     made = []
-    qualifiers = {_qualifier(layer.stem) for layer in plan.layers}
+    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {_qualifier(c.name) for c in plan.carried}
     for qualifier in sorted(qualifiers):
         name = os.path.join(qualifier.rstrip("."), peft.MODEL_NAME)
         made.append(_file(name, qualifier, plan,
@@ -178,7 +188,7 @@ def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
             os.makedirs(os.path.dirname(path), exist_ok=True)
             found, _, written = _write(plan, file, Placement(path), threads, progress)
             reports, size = reports + found, size + written
-            size += _write_config(os.path.join(os.path.dirname(path), peft.CONFIG_NAME), file.layers)
+            size += _write_config(os.path.join(os.path.dirname(path), peft.CONFIG_NAME), _config(plan, file))
         _swap_folder(hidden, target)
     except OSError as error:
         raise reason(error, target) from error
@@ -187,9 +197,15 @@ def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
     return _result(plan, target, size, reports, None)
 
 
-def _write_config(path: str, layers: Sequence[OutLayer]) -> int:
-    document = peft.document({layer.module: (layer.rank, layer.alpha) for layer in layers})
-    text = json.dumps(document, indent=2) + "\n"
+def _config(plan: Plan, file: _File) -> str:
+    """The configuration of one of the folder's files; what the first input's says besides ranks is kept."""
+    before = {source.qualifier: source.config_text for source in plan.inputs[0].sources}
+    return config_file(file.layers, before.get(file.qualifier) if plan.inputs[0].is_folder else None)
+
+
+def _write_config(path: str, text: str) -> int:
+    if not text:
+        return 0
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -92,7 +92,7 @@ def _to_f16(values: Array) -> Array:
     size = bits & 0x7FFFFFFF
     kept = (size - 0x38000000 + 0x0FFF + (size >> 13 & 1)) >> 13
     _mend_ties(kept, size, wide, single, 13)
-    kept[size >= 0x477FF000] = 0x7C00                      # 65520 and more
+    np.minimum(kept, 0x7C00, out=kept)                     # 65520 and more: infinite
     kept[size > 0x7F800000] = 0x7E00                       # NaN
     small = np.flatnonzero(size < 0x38800000)              # below 2**-14: subnormal, step 2**-24
     kept[small] = np.rint(np.abs(wide[small]) * 16777216.0).astype(np.uint32)
@@ -153,7 +153,8 @@ def _to_fp8(values: Array, dtype: str) -> Array:
     to_upper, to_lower = np.abs(finite[upper] - size), np.abs(size - finite[lower])
     code = np.where((to_upper < to_lower) | ((to_upper == to_lower) & (upper % 2 == 0)), upper, lower)
     edge = finite[-1] + (finite[-1] - finite[-2]) / 2
-    code[size >= edge] = 0x7F if dtype == "F8_E4M3" else 0x7C
+    beyond = (size > edge) | ((size == edge) & (len(finite) % 2 == 0))   # a tie goes to the even code
+    code[beyond] = 0x7F if dtype == "F8_E4M3" else 0x7C
     code[np.isnan(size)] = 0x7F
     sign = np.signbit(np.asarray(values, np.float64).ravel()).astype(np.uint8) << 7
     return (code.astype(np.uint8) | sign).astype(np.uint8)
