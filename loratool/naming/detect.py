@@ -23,6 +23,8 @@ LEAST_FIT = 0.75
 MOST_CONFLICTS = 0.1
 MOST_OUT_OF_RANGE = 0.02
 """Blocks that a family does not have speak for another, larger one."""
+MOST_OF_IT = 0.4
+"""The share of a denoiser's modules from which on a perfect fit is called proved."""
 CONSIDERED = 6
 WORTH_A_LOOK = 0.6
 """Families with less than this share of the best score in the index are not loaded."""
@@ -87,6 +89,13 @@ class _Match:
         return (len(self.hits) - len(self.conflicts)) / self.total
 
     @property
+    def beyond_doubt(self) -> bool:
+        """A few modules can be those of a model that no table describes; most of a network cannot."""
+        denoiser = {hit.address.module for hit in self.hits.values() if hit.address.component == DENOISER}
+        return (self.fit == 1.0 and self.shaped > 0
+                and len(denoiser) >= MOST_OF_IT * len(keymap(self.family).family.tree.modules))
+
+    @property
     def acceptable(self) -> bool:
         return (self.fit >= LEAST_FIT and len(self.conflicts) <= MOST_CONFLICTS * self.total
                 and self.out_of_range <= MOST_OUT_OF_RANGE * self.total
@@ -127,8 +136,7 @@ def _equals(good: list[_Match]) -> list[_Match]:
 
 def _choose(equals: list[_Match], declared: str | None) -> tuple[_Match | None, str]:
     if len(equals) == 1:
-        sure = equals[0].fit == 1.0 and equals[0].shaped > 0
-        return equals[0], "proved" if sure else "likely"
+        return equals[0], "proved" if equals[0].beyond_doubt else "likely"
     word = (declared or "").split("/")[0]
     named = [m for m in equals if m.family == word]
     return (named[0], "likely") if named else (None, "ambiguous")

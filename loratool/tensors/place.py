@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from ..errors import DiskFull, NotAFile, OutputError, Refused, WouldOverwrite
 
 PREFIX = ".loratool-"
 STALE_SECONDS = 3600.0
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,15 @@ class Placement:
             raise WouldOverwrite("exists already", path=target,
                                  hint="Use --overwrite to replace it, or -o for another name.")
         self._backup = self._real + ".bak" if is_input else None
-        if self._backup and os.path.lexists(self._backup) and not policy.overwrite:
+        if self._backup and not policy.overwrite and not self._has_backup() and os.path.lexists(self._backup):
             raise WouldOverwrite("the backup exists already", path=self._backup,
                                  hint="Move it away, or use --overwrite to replace it.")
         if not os.path.isdir(self._folder):
             raise OutputError("the folder does not exist", path=self._folder, hint="Create it first.")
+
+    def _has_backup(self) -> bool:
+        """Whether an attempt that failed later has made the backup already."""
+        return bool(self._backup and os.path.exists(self._backup) and os.path.samefile(self._backup, self._real))
 
     def open(self, size: int) -> int:
         """An empty file descriptor with ``size`` bytes reserved."""
@@ -65,10 +72,12 @@ class Placement:
         try:
             self._fd = self._open()
             _reserve(self._fd, size)
-            return self._fd
-        except OSError as error:
+        except BaseException as error:
             self.discard()
-            raise reason(error, self.target) from error
+            if isinstance(error, OSError):
+                raise reason(error, self.target) from error
+            raise
+        return self._fd
 
     def _open(self) -> int:
         if self._old is None and hasattr(os, "O_TMPFILE"):
@@ -80,7 +89,8 @@ class Placement:
         name = os.path.join(self._folder, f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}.tmp")
         self._temporary = name
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        return os.open(name, flags, 0o666)
+        # A private file stays private while its successor is written; its mode follows at the end.
+        return os.open(name, flags, 0o666 if self._old is None else 0o600)
 
     def readable(self) -> str:
         """A path under which the unfinished file can be opened."""
@@ -95,8 +105,7 @@ class Placement:
             if self._temporary is None:
                 self._link()
             elif self._old is None:
-                os.link(self._temporary, self._real)
-                os.unlink(self._temporary)
+                _name_new(self._temporary, self._real)
             else:
                 self._keep_backup()
                 _replace(self._temporary, self._real)
@@ -120,10 +129,16 @@ class Placement:
             os.close(folder)
 
     def _keep_backup(self) -> None:
-        if self._backup:
-            if os.path.lexists(self._backup):
-                os.unlink(self._backup)
+        if not self._backup or self._has_backup():
+            return
+        if os.path.lexists(self._backup):
+            os.unlink(self._backup)
+        try:
             os.link(self._real, self._backup)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copy2(self._real, self._backup)
 
     def discard(self) -> None:
         """Remove what has no name yet. Does nothing after ``commit``."""
@@ -203,6 +218,19 @@ def _copy_attributes(source: str, old: os.stat_result, fd: int) -> None:
             pass  # a file system without attributes has none to keep
     if hasattr(os, "fchown") and os.geteuid() == 0:
         os.fchown(fd, old.st_uid, old.st_gid)
+
+
+def _name_new(source: str, target: str) -> None:
+    """Rename, but never over a file that appeared meanwhile, where the file system can tell."""
+    try:
+        os.link(source, target)
+        os.unlink(source)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "exists", target) from None
+        os.rename(source, target)
 
 
 def _replace(source: str, target: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
-from ..errors import OutputError, ReadBackError
+from ..errors import InputError, OutputError, ReadBackError
 from . import header as headers
 from .dtypes import BITS
 from .place import Placement, reason
@@ -114,15 +114,18 @@ class Writer:
         """Write one tensor. Safe from several threads."""
         if len(data) != self._sizes[name]:
             raise AssertionError(f"{name}: {len(data)} bytes for a place of {self._sizes[name]}")
-        view, position = memoryview(data).cast("B"), self.offsets[name]
+        self._write(data, self.offsets[name])
+        with self._lock:
+            self._checks[name] = zlib.crc32(data)
+
+    def _write(self, data: bytes | memoryview, position: int) -> None:
+        view = memoryview(data).cast("B")
         try:
             while view:
                 done = os.pwrite(self._fd, view[:1 << 30], position)
                 view, position = view[done:], position + done
         except OSError as error:
             raise reason(error, self.placement.target) from error
-        with self._lock:
-            self._checks[name] = zlib.crc32(data)
 
     def commit(self, finish: MetadataFor | None = None) -> Mapping[str, str]:
         """Read the file back, complete the metadata, make it durable, give it its name.
@@ -134,14 +137,17 @@ class Writer:
         if missing:
             raise AssertionError(f"not written: {sorted(missing)[:3]}")
         metadata = dict(self._metadata)
-        written = self._read_back()
-        if finish:
-            metadata.update(finish(written))
+        try:
+            written = self._read_back()
+            if finish:
+                metadata.update(finish(written))
+        except OSError as error:
+            raise reason(error, self.placement.target) from error
         text = header_text(self.specs, metadata)
         if len(text) != self.data_start - 8:
             raise AssertionError("the final metadata changed the header's length")
+        self._write(len(text).to_bytes(8, "little") + text, 0)
         try:
-            os.pwrite(self._fd, len(text).to_bytes(8, "little") + text, 0)
             os.fsync(self._fd)
         except OSError as error:
             raise reason(error, self.placement.target) from error
@@ -167,16 +173,31 @@ class Writer:
                                     hint="Check the disk; nothing was replaced.")
         start, stop = self.data_start, self.size
         return Written(whole.hexdigest(),
-                       lambda a, b: os.pread(self._fd, max(0, min(start + b, stop) - start - a), start + a))
+                       lambda a, b: self._read(start + a, min(start + b, stop)))
+
+    def _read(self, position: int, end: int) -> bytes:
+        parts = []
+        while position < end:
+            part = os.pread(self._fd, end - position, position)
+            if not part:
+                break
+            parts.append(part)
+            position += len(part)
+        return b"".join(parts)
 
     def _check_container(self, metadata: Mapping[str, str]) -> None:
         """Open what was written with our parser and with the official one."""
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with TensorFile(self.placement.readable()) as file:
-            seen = {name: (i.dtype, i.shape) for name, i in file.tensors.items()}
-            if seen != {s.name: (s.dtype, s.shape) for s in self.specs} or file.metadata != metadata:
-                raise ReadBackError("the header reads back differently", path=self.placement.target)
-        with safe_open(self.placement.readable(), framework="numpy") as official:
-            if set(official.keys()) != seen.keys():
-                raise ReadBackError("the official parser sees other tensors", path=self.placement.target)
+        differs = ReadBackError("the header reads back differently", path=self.placement.target,
+                                hint="Check the disk; nothing was replaced.")
+        try:
+            with TensorFile(self.placement.readable()) as file:
+                seen = {name: (i.dtype, i.shape) for name, i in file.tensors.items()}
+                if seen != {s.name: (s.dtype, s.shape) for s in self.specs} or file.metadata != metadata:
+                    raise differs
+            with safe_open(self.placement.readable(), framework="numpy") as official:
+                if set(official.keys()) != seen.keys():
+                    raise differs
+        except (InputError, SafetensorError, OSError) as error:
+            raise differs from error
