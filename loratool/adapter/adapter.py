@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ..naming.detect import Identification, Spelled, identify
 from ..naming.dialect import dialect_of, encoder_dialect_of, is_encoder_prefix
 from ..naming.families import family as load_family
 from ..naming.keymap import Hit
+from ..tensors.digest import digest
 from ..tensors.reader import TensorFile
 from .alpha import read_alpha
 from .layer import CarriedLayer, Group, Layer, group_keys
@@ -122,6 +124,14 @@ class Adapter:
             found.setdefault(component, Counter({name: 0}))
             found[component][found[component].most_common(1)[0][0]] += count
         return found
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file; of a folder, the digest of its files' digests and configurations."""
+        if not self.is_folder:
+            return digest(self.file).sha256
+        parts = [f"{s.qualifier}:{digest(s.file).sha256}:{s.config_text or ''}" for s in self.sources]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @property
     def key_format(self) -> str:

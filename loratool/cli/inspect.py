@@ -6,7 +6,7 @@ import click
 
 from ..adapter.adapter import Adapter
 from ..errors import InputError, LoratoolError, UsageError
-from ..inspection.inspect import Inspection, inspect
+from ..inspection.inspect import Inspection, inspect, with_weights
 from ..report import envelope, plain
 from ..report.sanitise import clean
 from . import options
@@ -17,27 +17,32 @@ from .inputs import expand
 @click.command("inspect", short_help="What a file is.")
 @options.inputs
 @click.option("--layers", is_flag=True, help="List every layer: shape, rank, alpha.")
+@click.option("--weights", is_flag=True, help="Read the weights: norms, spectra, blocks, how small it could be.")
+@click.option("--threads", type=click.IntRange(min=1), help="Worker threads of --weights; default: all usable cores.")
 @click.option("--keys", is_flag=True, help="List every tensor: dtype, shape, key.")
 @click.option("--metadata", "metadata_key", is_flag=False, flag_value="", metavar="[KEY]",
               help="Print the metadata, or the value of one KEY.")
 @options.display
-def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, keys: bool, metadata_key: str | None,
-            form: str | None, as_json: bool, quiet: bool, color: str | None, debug: bool | None) -> int:
+def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, weights: bool,
+            threads: int | None, keys: bool, metadata_key: str | None, form: str | None, as_json: bool, quiet: bool,
+            color: str | None, debug: bool | None) -> int:
     """Say what each FILE is: base model, dialect, algorithm, rank, alpha, trigger, health.
 
-    Reads the header only; a file of any size takes a moment. Exits 0 for whatever could be read.
+    Reads the header only; a file of any size takes a moment. With --weights also the weights. Exits 0
+    for whatever could be read.
 
     \b
     loratool inspect fixtures/sdxl_landscape.safetensors
     loratool inspect fixtures -r
+    loratool inspect --weights fixtures/sdxl_landscape.safetensors
     loratool inspect --json fixtures/flux1_digits.safetensors
     loratool inspect fixtures/sdxl_landscape.safetensors --metadata ss_network_dim
     """
     if sum((layers, keys, metadata_key is not None)) > 1:
         raise UsageError("--layers, --keys and --metadata exclude one another")
-    out = Out("inspect", options.settings(form, as_json, color, debug), quiet)
+    out = Out("inspect", options.settings(form, as_json, color, debug, threads), quiet)
     paths = expand(files, recursive, null)
-    found, errors = _inspect_all(paths, layers)
+    found, errors = _inspect_all(paths, layers, out.settings.workers if weights else 0)
     code = _exit_code(errors, len(paths))
     if out.is_json:
         out.json([what.document() if isinstance(what, Inspection) else envelope.failed(path, what)
@@ -54,17 +59,27 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, k
 Found = list[tuple[str, Inspection | LoratoolError]]
 
 
-def _inspect_all(paths: list[str], layers: bool) -> tuple[Found, list[LoratoolError]]:
+def _inspect_all(paths: list[str], layers: bool, weigh_with: int) -> tuple[Found, list[LoratoolError]]:
     found: Found = []
     errors: list[LoratoolError] = []
     for path in paths:
         try:
             with Adapter.open(path) as adapter:
-                found.append((path, inspect(adapter, layers)))
+                found.append((path, _weighed(adapter, inspect(adapter, layers), weigh_with)))
         except InputError as error:
             found.append((path, error))
             errors.append(error)
     return found, errors
+
+
+def _weighed(adapter: Adapter, found: Inspection, threads: int) -> Inspection:
+    """With what the weights say, when ``threads`` workers are to read them."""
+    if not threads:
+        return found
+    from ..inspection.weights import weigh
+
+    weights = weigh(adapter, threads)
+    return with_weights(found, weights) if weights else found
 
 
 def _exit_code(errors: list[LoratoolError], count: int) -> int:

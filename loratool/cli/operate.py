@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import time
 
+from ..ops import run
 from ..ops.plan import Plan, Result
-from ..ops.run import execute, preview
 from ..report import results
 from ..report.sanitise import clean
 from ..tensors.place import Policy
 from .console import Out, Progress
 
 
+def execute(out: Out, plan: Plan, target: str, policy: Policy) -> Result:
+    """Run the plan, with progress on a terminal."""
+    progress = Progress(plan.command)
+    try:
+        return run.execute(plan, target, policy, out.settings.workers, progress)
+    finally:
+        progress.close()
+
+
 def run_plan(out: Out, plan: Plan, target: str, policy: Policy, dry_run: bool = False) -> int:
     start = time.monotonic()
     if dry_run:
-        return show(out, preview(plan, target), 0.0)
-    progress = Progress(plan.command)
-    try:
-        result = execute(plan, target, policy, out.settings.workers, progress)
-    finally:
-        progress.close()
+        return show(out, run.preview(plan, target), 0.0)
+    result = execute(out, plan, target, policy)
     return show(out, result, time.monotonic() - start)
 
 

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ..adapter.adapter import Adapter
-from ..ops.resize import FixedRank, plan
+from ..errors import UsageError
+from ..ops.resize import plan
 from ..tensors.place import Policy
 from . import options
 from .console import Out
 from .operate import run_plan
 from .outputs import target
+from .rank_rules import label, parse_rule, rank_rules, take
+from .replay import replay
 
 
 @click.command("resize", short_help="Lower the rank.")
 @click.argument("file", metavar="FILE")
-@click.option("--rank", type=click.IntRange(min=1), required=True,
-              help="The rank of linear layers and 1x1 convolutions.")
-@click.option("--conv-rank", type=click.IntRange(min=1), help="The rank of larger kernels; default: --rank.")
+@rank_rules
 @click.option("--alpha", type=click.Choice(("keep", "rank")), default="keep", show_default=True,
               help="keep: alpha/rank stays as it is; rank: alpha becomes the rank (scale 1).")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, to the byte, and write nothing.")
+@click.option("--replay", "made", metavar="MADE", help="Make MADE again from FILE, by the recipe that it holds.")
 @options.output
 @options.display
-def command(file: str, rank: int, conv_rank: int | None, alpha: str, dry_run: bool, output: str | None,
-            overwrite: bool, in_place: bool, threads: int | None, form: str | None, as_json: bool, quiet: bool,
-            color: str | None, debug: bool | None) -> int:
-    """Write FILE with a lower rank: the best approximation of each layer that the rank allows.
+def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str | None, overwrite: bool,
+            in_place: bool, threads: int | None, form: str | None, as_json: bool, quiet: bool, color: str | None,
+            debug: bool | None, **more: Any) -> int:
+    """Write FILE with lower ranks: the best approximation of each layer that its rank allows.
 
-    The strength in a prompt stays as it was. Layers that have the rank already are copied bit for
-    bit. The error of the file that was written is stated, beside the least possible one.
+    Give exactly one rule. The strength in a prompt stays as it was. Layers that have the rank
+    already are copied bit for bit. The error of the file that was written is stated, beside the
+    least possible one. --error, --size and --budget-rank share ranks across layers, which loses
+    much less than one rank for all.
 
     \b
     loratool resize fixtures/sdxl_landscape.safetensors --rank 4 -o out/small.safetensors
     loratool resize fixtures/sd1_shapes.safetensors --rank 4 --conv-rank 2 --dry-run
+    loratool resize fixtures/sdxl_landscape.safetensors --energy 99% -o out/energy.safetensors
+    loratool resize fixtures/sdxl_landscape.safetensors --size 400kB -o out/size.safetensors
+    loratool resize fixtures/sdxl_landscape.safetensors --error 10% --dry-run
     """
+    told = take(more)
+    rule = parse_rule(told)
     out = Out("resize", options.settings(form, as_json, color, debug, threads), quiet)
     policy = Policy(overwrite, in_place)
+    if made is not None:
+        if rule is not None:
+            raise UsageError("--replay takes its rule from the file")
+        return replay(out, "resize", made, [file], output, policy)
+    if rule is None:
+        raise UsageError("no rule says how far to resize", hint="For example --rank 16, --energy 99% or --size 20MB.")
     with Adapter.open(file) as adapter:
-        planned = plan(adapter, FixedRank(rank, conv_rank), alpha)
-        fields = {"rank": rank, "family": adapter.family or "unknown", "dialect": adapter.key_format}
-        return run_plan(out, planned, target(output, file, "{stem}.r{rank}{ext}", fields, policy, planned.folder),
+        planned = plan(adapter, rule, alpha, out.settings.workers)
+        fields = {"rank": label(told).removeprefix("r"), "rule": label(told), "family": adapter.family or "unknown",
+                  "dialect": adapter.key_format}
+        return run_plan(out, planned, target(output, file, "{stem}.{rule}{ext}", fields, policy, planned.folder),
                         policy, dry_run)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..adapter.adapter import Adapter
@@ -21,6 +21,9 @@ from ..metadata import triggers as words
 from ..metadata.fields import text, unparsed
 from ..naming.address import DENOISER
 from ..naming.dialect import is_encoder_prefix
+
+if TYPE_CHECKING:
+    from .weights import Weights
 
 SCHEMA = "loratool/inspect/1"
 SHOWN_TAGS = 50
@@ -45,6 +48,9 @@ class Inspection:
     metadata: Mapping[str, str]
     says: str
     """What the tensors say of the base model, in words."""
+    strength: Mapping[str, Any] | None = None
+    spectrum: Mapping[str, Any] | None = None
+    blocks: tuple[Mapping[str, Any], ...] | None = None
 
     @property
     def status(self) -> str:
@@ -55,16 +61,16 @@ class Inspection:
         return {
             "schema": SCHEMA,
             "tool": {"version": __version__},
-            "depth": "header",
+            "depth": "header" if self.strength is None else "weights",
             "file": dict(self.file),
             "identity": dict(self.identity),
             "base": dict(self.base),
             "adapter": dict(self.adapter),
             "triggers": [{"text": t.text, "confidence": t.confidence, "evidence": list(t.evidence)}
                          for t in self.triggers],
-            "strength": None,
-            "spectrum": None,
-            "blocks": None,
+            "strength": dict(self.strength) if self.strength else None,
+            "spectrum": dict(self.spectrum) if self.spectrum else None,
+            "blocks": [dict(block) for block in self.blocks] if self.blocks else None,
             "layers": [dict(layer) for layer in self.layers] if self.layers is not None else None,
             "health": {"status": self.status, "findings": _grouped(self.findings)},
             "training": dict(self.training) if self.training else None,
@@ -107,6 +113,21 @@ def inspect(adapter: Adapter, layers: bool = False) -> Inspection:
         findings=tuple(header_checks(adapter)),
         metadata=metadata,
         says=adapter.identification.says)
+
+
+def with_weights(found: Inspection, weights: Weights) -> Inspection:
+    """``found`` with what the weights say in their places."""
+    encoders = {name: {**entry, **weights.encoders.get(name, {})}
+                for name, entry in found.adapter["text_encoders"].items()}
+    layers = tuple(_merge_layer(layer, weights.layers.get(layer["name"], {})) for layer in found.layers or ())
+    return replace(found, adapter={**found.adapter, "text_encoders": encoders}, strength=weights.strength,
+                   spectrum=weights.spectrum, blocks=weights.blocks, findings=found.findings + weights.findings,
+                   layers=layers if found.layers is not None else None)
+
+
+def _merge_layer(layer: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    flags = [*layer.get("flags", []), *more.get("flags", [])]
+    return {**layer, **more, "flags": flags} if flags else {k: v for k, v in {**layer, **more}.items() if k != "flags"}
 
 
 def _file(adapter: Adapter) -> dict[str, Any]:

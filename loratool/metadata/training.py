@@ -29,7 +29,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r"flux-1-kontext|flux_kontext", "flux1/kontext"),
     (r"flux-1-krea", "flux1/krea"),
     (r"flux-1-dev", "flux1/dev"),
-    (r"^flux-?1|^flux$|^flux_dev", "flux1"),
+    (r"^flux[.-]?1|^flux$|^flux_dev", "flux1"),
 )
 
 

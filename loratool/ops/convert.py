@@ -105,11 +105,7 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
     if not plain:
         return
     out = work.keys.trees[component].modules[module].shape[0]
-    for layer in plain:
-        if layer.address and height_of(layer.address.rows, out) != layer.out:
-            raise Unsound(f"the layer has {layer.out} rows, {work.keys.family.title} has "
-                          f"{height_of(layer.address.rows, out)}", path=work.adapter.path, key=layer.stem,
-                          hint="`loratool validate` lists all layers of a wrong shape.")
+    gate.require_height(plain, out)
     for name, address in targets:
         pieces = cover(plain, address.rows, out)
         if overlapping(pieces, height_of(address.rows, out)):

@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 
 from ..adapter.adapter import Adapter
+from ..adapter.cover import height_of
 from ..adapter.layer import CarriedLayer, Layer
 from ..adapter.lora import LoraLayer
 from ..errors import Unsound, WouldLose
@@ -29,6 +30,15 @@ def require_sound(adapter: Adapter) -> None:
         if layer.group.twice:
             raise Unsound("the module has two tensors for one factor", path=adapter.path,
                           key=layer.group.twice[0], hint="Remove one of them first.")
+
+
+def require_height(layers: Sequence[LoraLayer], out: int) -> None:
+    """Raise Unsound for a layer that has other rows than its address in a weight of ``out`` rows."""
+    for layer in layers:
+        expected = height_of(layer.address.rows if layer.address else None, out)
+        if layer.out != expected:
+            raise Unsound(f"the layer has {layer.out} rows, the base model has {expected}", path=layer.file.path,
+                          key=layer.stem, hint="`loratool validate` lists all layers of a wrong shape.")
 
 
 def finite(array: np.ndarray, layer: Layer, role: str) -> np.ndarray:

@@ -9,10 +9,9 @@ Names and order are the first input's; alpha is the rank (scale 1).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,23 +19,23 @@ from ..adapter import linalg
 from ..adapter.adapter import Adapter
 from ..adapter.cover import Piece, cover, height_of, overlapping
 from ..adapter.lora import LoraLayer
+from ..adapter.spectrum import Spectrum
 from ..errors import FamiliesDiffer, Unsound, UsageError
 from ..metadata import peft
+from ..naming.address import DENOISER
 from ..naming.dialect import DIALECTS
 from ..naming.families import family as load_family
 from ..naming.keymap import keymap
-from ..tensors.digest import digest
-from ..tensors.dtypes import FLOATS, MANTISSA
+from ..tensors.dtypes import BITS, FLOATS, MANTISSA
 from ..tensors.writer import TensorSpec
-from . import gate, origin
+from . import gate, origin, recipe
 from .configured import configuration
 from .pack import alpha_bytes, alpha_spec, pack
-from .plan import OutLayer, Plan, Produced, Report
-from .resize import FixedRank
+from .plan import Conflict, OutLayer, Plan, Produced, Report
 from .respell import FACTOR_NAMES
+from .rules import PerLayer, RankRule, Ranks, lossless_rank
+from .run import size_of
 
-COLLAPSE = {"F64": 1e-8, "F32": 1e-8, "F16": 1e-5, "BF16": 1e-4}
-"""Relative norm that the lossless collapse may drop: a tenth of the dtype's rounding at most."""
 NOISE = 1e-12
 """What is left of updates that cancel, relative to the inputs, is rounding of float64."""
 
@@ -49,39 +48,74 @@ class _Slot:
     names: tuple[str, str]
     """Suffixes of up and down."""
     out: int
-    pieces: tuple[tuple[float, Piece], ...]
-    """Weight and piece."""
+    pieces: tuple[tuple[int, float, Piece], ...]
+    """Number of the input, weight, piece."""
     has_alpha: bool
 
     @property
     def first(self) -> LoraLayer:
-        return self.pieces[0][1].layer
+        return self.pieces[0][2].layer
 
 
-def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: FixedRank | None = None,
-         dtype: str | None = None, threads: int = 1) -> Plan:
-    """Plan a merge. Reads all weights once, with ``threads`` workers, to learn the ranks.
+def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule | None = None,
+         dtype: str | None = None, components: Mapping[str, Sequence[float]] | None = None, threads: int = 1) -> Plan:
+    """Plan a merge. Reads all weights once, with ``threads`` workers, to learn the spectra of the sum.
 
-    Raises FamiliesDiffer, Unsound, WouldLose; UsageError when weights and files do not pair up.
+    ``rule`` None: exact. ``components``: factors per input for one component (or ``te``: all text
+    encoders). Raises FamiliesDiffer, Unsound, WouldLose; UsageError when weights and files do not
+    pair up.
     """
-    if len(weights) != len(adapters):
-        raise UsageError(f"{len(adapters)} files need {len(adapters)} weights, not {len(weights)}",
-                         hint="For example --weights 0.6,0.4 for two files.")
+    for name, values in {"": weights, **(components or {})}.items():
+        if len(values) != len(adapters):
+            raise UsageError(f"{len(adapters)} files need {len(adapters)} weights{name and ' for ' + name}, not "
+                             f"{len(values)}", hint="For example --weights 0.6,0.4 for two files.")
     for adapter in adapters:
         gate.require_sound(adapter)
         gate.only_lora(adapter, "a merge")
     family = _one_family(adapters)
-    slots = _slots(adapters, weights, family)
+    slots = _slots(adapters, weights, components or {}, family)
     stored = dtype or _result_dtype(adapters)
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        layers = list(pool.map(lambda slot: _layer(slot, rule, stored), slots))
+        seen = list(pool.map(lambda slot: _look(slot, stored, len(adapters)), slots))
+    made = rule or PerLayer("lossless")
+    factors = {name: list(values) for name, values in (components or {}).items()}
+    options = {"weights": list(weights), "dtype": dtype, "components": factors}
+    kept = recipe.recipe("merge", adapters, made, options)
+    parents = recipe.parents(adapters, weights)
+
+    def with_ranks(ranks: Ranks) -> Plan:
+        layers = [_layer(slot, min(rank, max(1, lossless_rank(s))), stored, s, rule is not None)
+                  for slot, rank, (s, _) in zip(slots, ranks, seen, strict=True)]
+        return _assemble(adapters, family, layers, kept, parents)
+
+    ranks = made.ranks([s for s, _ in seen], lambda ranks: size_of(with_ranks(ranks)))
+    planned = with_ranks(ranks)
+    return replace(planned, notes=_notes(slots, planned.layers), conflict=_conflict([g for _, g in seen]))
+
+
+def _assemble(adapters: Sequence[Adapter], family: str | None, layers: Sequence[OutLayer], kept: dict[str, object],
+              parents: str) -> Plan:
     first = adapters[0]
     dialect = DIALECTS.get(first.key_format)
-    folded = dialect is not None and dialect.alpha == "folded"
+    metadata = dict(first.metadata) | {recipe.PARENTS: parents}
+    metadata.pop(origin.KEY, None)
+    before = metadata.pop(peft.HEADER_KEY, None)
+    if dialect is not None and dialect.alpha == "folded" and not first.is_folder:
+        metadata[peft.HEADER_KEY] = configuration(layers, before)
     order = [source.qualifier + info.name for source in first.sources for info in source.file.header.in_file_order()]
-    metadata = _metadata(adapters, weights, layers, folded and not first.is_folder)
     return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, order,
-                _notes(slots, layers), stamp=True)
+                recipe=kept)
+
+
+def _conflict(grams: Sequence[np.ndarray]) -> Conflict:
+    """From the inner products of the inputs' parts, summed over modules."""
+    gram = np.sum(grams, axis=0)
+    norms = np.sqrt(np.clip(np.diagonal(gram), 0.0, None))
+    scale = np.outer(norms, norms)
+    cosines = np.divide(gram, scale, out=np.zeros_like(gram), where=scale > 0).clip(-1.0, 1.0)
+    unrelated = float(np.square(norms).sum())
+    gain = float(np.sqrt(max(0.0, float(gram.sum())) / unrelated)) if unrelated else 0.0
+    return Conflict(tuple(map(float, norms)), tuple(tuple(map(float, row)) for row in cosines), gain)
 
 
 def _one_family(adapters: Sequence[Adapter]) -> str | None:
@@ -107,15 +141,25 @@ def _key(adapter: Adapter, layer: LoraLayer) -> tuple[str, str]:
     return layer.address.whole if layer.address else ("", layer.stem)
 
 
-def _slots(adapters: Sequence[Adapter], weights: Sequence[float], family: str | None) -> list[_Slot]:
+def _slots(adapters: Sequence[Adapter], weights: Sequence[float], components: Mapping[str, Sequence[float]],
+           family: str | None) -> list[_Slot]:
     modules: dict[tuple[str, str], list[list[LoraLayer]]] = {}
     for number, adapter in enumerate(adapters):
         for layer in adapter.lora_layers:
             modules.setdefault(_key(adapter, layer), [[] for _ in adapters])[number].append(layer)
     slots: list[_Slot] = []
     for key, by_input in modules.items():
-        slots += _module_slots(adapters[0], family, key, by_input, weights)
+        slots += _module_slots(adapters[0], family, key, by_input, _weights_of(key[0], weights, components))
     return slots
+
+
+def _weights_of(component: str, weights: Sequence[float], factors: Mapping[str, Sequence[float]]) -> list[float]:
+    """The weights that hold for a component: each of its names multiplies."""
+    names = {component} | ({"te"} if component != DENOISER else set())
+    found = list(weights)
+    for name in names & factors.keys():
+        found = [w * f for w, f in zip(found, factors[name], strict=True)]
+    return found
 
 
 def _module_slots(first: Adapter, family: str | None, key: tuple[str, str], by_input: list[list[LoraLayer]],
@@ -129,6 +173,7 @@ def _module_slots(first: Adapter, family: str | None, key: tuple[str, str], by_i
         return [_slot(first, every[0].stem, None, every[0].out, by_input, weights)]
     keys = keymap(family)
     out = keys.trees[key[0]].modules[key[1]].shape[0]
+    gate.require_height(every, out)
     own = {layer.address: layer.stem for layer in by_input[0] if layer.address}
     dialect = DIALECTS.get(first.key_format)
     if own and (dialect is None or not _mixes(own, keys.targets(*key, dialect))):
@@ -148,14 +193,14 @@ def _mixes(own: dict, targets: list) -> bool:  # type: ignore[type-arg]
 
 def _slot(first: Adapter, stem: str, rows: tuple[tuple[int, int], ...] | None, out: int,
           by_input: list[list[LoraLayer]], weights: Sequence[float]) -> _Slot:
-    pieces: list[tuple[float, Piece]] = []
+    pieces: list[tuple[int, float, Piece]] = []
     target = height_of(rows, out)
-    for weight, layers in zip(weights, by_input, strict=True):
+    for number, (weight, layers) in enumerate(zip(weights, by_input, strict=True)):
         found = cover(layers, rows, out)
         if overlapping(found, target):
             raise Unsound("the module is in the file twice, in two spellings", path=layers[0].file.path,
                           key=layers[-1].stem, hint="Remove one of them: loaders differ in which they use.")
-        pieces += [(weight, piece) for piece in found]
+        pieces += [(number, weight, piece) for piece in found]
     twin = first.layers.get(stem) or first.lora_layers[0]
     up, down = twin.group.suffixes.get("up"), twin.group.suffixes.get("down")
     if up is None or down is None:
@@ -173,44 +218,46 @@ def _result_dtype(adapters: Sequence[Adapter]) -> str:
     return max(found, key=lambda d: MANTISSA[d])
 
 
-def _sum(slot: _Slot) -> tuple[np.ndarray, np.ndarray, float]:
-    """Factors of T, float64, and the sum of the norms of what is added.
-
-    Inputs that share their ``down`` exactly are added in ``up``: the rank does not grow.
-    """
-    terms: list[tuple[np.ndarray, np.ndarray]] = []
-    total = 0.0
-    for weight, piece in slot.pieces:
+def _parts(slot: _Slot) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Each piece as (number of the input, up [out, r], down), float64, weight and scale in ``up``."""
+    found = []
+    for number, weight, piece in slot.pieces:
         up, down = gate.factors(piece.layer)
-        up = piece.place(up, slot.out) * (weight * piece.layer.scale)
-        total += linalg.norm(up, down)
+        found.append((number, piece.place(up, slot.out) * (weight * piece.layer.scale), down))
+    return found
+
+
+def _sum(parts: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of T. Inputs that share their ``down`` exactly are added in ``up``: the rank does not grow."""
+    terms: list[tuple[np.ndarray, np.ndarray]] = []
+    for _, up, down in parts:
         for number, (other, shared) in enumerate(terms):
             if shared.shape == down.shape and np.array_equal(shared, down):
                 terms[number] = (other + up, shared)
                 break
         else:
             terms.append((up, down))
-    up, down = linalg.stack(terms)
-    return up, down, total
+    return linalg.stack(terms)
 
 
-def _rank(slot: _Slot, rule: FixedRank | None, dtype: str) -> int:
-    """The rank that T needs, or that the rule leaves it; at least 1."""
-    up, down, total = _sum(slot)
-    if not up.any():
-        return 1
-    core = linalg.core(up, down, exact=dtype in ("F32", "F64"))
-    sigma = np.where(core.sigma > NOISE * total, core.sigma, 0.0)
-    rank = linalg.numerical_rank(sigma, COLLAPSE.get(dtype, 1e-4))
-    if rule is not None:
-        wanted = rule.conv_rank if slot.first.is_spatial and rule.conv_rank is not None else rule.rank
-        rank = min(rank, wanted)
-    return max(rank, 1)
+def _look(slot: _Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
+    """The spectrum of the slot's sum, and the inner products [inputs, inputs] of its parts."""
+    parts = _parts(slot)
+    gram = np.zeros((inputs, inputs))
+    for i, up1, down1 in parts:
+        for j, up2, down2 in parts:
+            if i <= j:
+                gram[i, j] += linalg.inner(up1, down1, up2, down2)
+    gram = np.triu(gram) + np.triu(gram, 1).T
+    up, down = _sum(parts)
+    sigma = linalg.core(up, down, exact=dtype in ("F32", "F64")).sigma if up.any() else np.zeros(1)
+    sigma = np.where(sigma > NOISE * np.sqrt(np.clip(np.diagonal(gram), 0.0, None)).sum(), sigma, 0.0)
+    return Spectrum(slot.stem, sigma, slot.out, slot.first.inner, up.shape[1], slot.first.is_spatial, dtype,
+                    BITS[dtype] / 8), gram
 
 
-def _layer(slot: _Slot, rule: FixedRank | None, dtype: str) -> OutLayer:
+def _layer(slot: _Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) -> OutLayer:
     first = slot.first
-    rank = _rank(slot, rule, dtype)
     down_info, up_info = first.info("down"), first.info("up")
     assert down_info and up_info
     kernel = first.kernel if first.has_mid else down_info.shape[2:]
@@ -223,11 +270,21 @@ def _layer(slot: _Slot, rule: FixedRank | None, dtype: str) -> OutLayer:
     component, name = (qualifier.rstrip("."), module) if module else (slot.stem.partition(".")[0],
                                                                       slot.stem.partition(".")[2])
     return OutLayer(slot.stem, component, name, rank, float(rank), min(slot.out, first.inner), first.is_spatial,
-                    tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, rule is not None))
+                    tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, reduced),
+                    _predict(slot, rank, found))
+
+
+def _predict(slot: _Slot, rank: int, found: Spectrum) -> Report:
+    tail = float(np.sqrt(np.square(found.sigma[rank:]).sum()))
+    return Report(slot.stem, _highest(slot), rank, tail, tail, found.norm, exact=False)
+
+
+def _highest(slot: _Slot) -> int:
+    return max(piece.layer.rank for _, _, piece in slot.pieces)
 
 
 def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], reduced: bool) -> Produced:
-    up, down, _ = _sum(slot)
+    up, down = _sum(_parts(slot))
     optimum = 0.0
     if rank == up.shape[1]:
         new_up, new_down, norm = up, down, linalg.norm(up, down)
@@ -240,36 +297,12 @@ def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], r
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
     if "alpha" in specs:
         tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], float(rank))
-    before = max(piece.layer.rank for _, piece in slot.pieces)
-    return Produced(tensors, Report(slot.stem, before, rank, error, optimum, norm, exact=error == 0.0))
+    return Produced(tensors, Report(slot.stem, _highest(slot), rank, error, optimum, norm, exact=error == 0.0))
 
 
 def _notes(slots: Sequence[_Slot], layers: Sequence[OutLayer]) -> list[str]:
     collapsed = [layer for slot, layer in zip(slots, layers, strict=True)
-                 if layer.rank < min(layer.limit, sum(p.layer.rank for _, p in slot.pieces))]
+                 if layer.rank < min(layer.limit, sum(p.layer.rank for _, _, p in slot.pieces))]
     if not collapsed:
         return []
     return [f"{len(collapsed)} of {len(layers)} modules have a lower rank than the inputs' ranks add up to"]
-
-
-def _metadata(adapters: Sequence[Adapter], weights: Sequence[float], layers: Sequence[OutLayer],
-              configured: bool) -> dict[str, str]:
-    metadata = dict(adapters[0].metadata)
-    metadata.pop(origin.KEY, None)
-    before = metadata.pop(peft.HEADER_KEY, None)
-    if configured:
-        metadata[peft.HEADER_KEY] = configuration(layers, before)
-    metadata["loratool.parents"] = json.dumps(
-        [_parent(adapter, weight) for adapter, weight in zip(adapters, weights, strict=True)],
-        sort_keys=True, separators=(",", ":"))
-    return metadata
-
-
-def _parent(adapter: Adapter, weight: float) -> dict[str, object]:
-    """Where an input came from: base name and hashes, never its folder."""
-    kept = ("ss_output_name", "ss_sd_model_name", "ss_network_dim", "ss_network_alpha", "modelspec.title",
-            "modelspec.trigger_phrase", "modelspec.license", "modelspec.author")
-    name = adapter.path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
-    parent: dict[str, object] = {"name": name, "weight": weight, "sha256": digest(adapter.file).sha256}
-    parent |= {key: adapter.metadata[key] for key in kept if key in adapter.metadata}
-    return parent

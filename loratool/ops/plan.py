@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..adapter.adapter import Adapter, Source
 from ..tensors.writer import TensorSpec
@@ -51,6 +52,8 @@ class OutLayer:
     spatial: bool
     tensors: tuple[TensorSpec, ...]
     compute: Callable[[], Produced]
+    predicted: Report | None = None
+    """What the spectrum says about this rank, where the plan knows it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,19 @@ class Carried:
     def spec(self) -> TensorSpec:
         info = self.source.file.tensors[self.key]
         return TensorSpec(self.name, info.dtype, info.shape)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """How the inputs of a merge relate, weights and scales included.
+
+    ``norms``: of each input's part; ``cosines``: between the parts; ``gain``: the norm of the sum
+    against that of unrelated parts of these norms (below 1: something cancels).
+    """
+
+    norms: tuple[float, ...]
+    cosines: tuple[tuple[float, ...], ...]
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -83,8 +99,9 @@ class Plan:
     notes: Sequence[str] = ()
     compare_content: str | None = None
     """The content digest that the output should have when a round trip closes."""
-    stamp: bool = False
-    """Whether the measured error is written into the metadata."""
+    recipe: Mapping[str, Any] | None = None
+    """The options that made the plan; written with the measured error, so that it can be replayed."""
+    conflict: Conflict | None = None
 
     @property
     def bytes_of_tensors(self) -> int:
@@ -109,5 +126,6 @@ class Result:
     notes: tuple[str, ...] = ()
     identical: bool | None = None
     """Whether a round trip returned the very tensors it started from; None where it is no round trip."""
+    conflict: Conflict | None = None
     dry_run: bool = False
     exit_code: int = field(default=0)

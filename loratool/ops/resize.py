@@ -7,60 +7,94 @@ values; the error is the least that the rank allows (Eckart-Young) up to one rou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
 
 from ..adapter import linalg
 from ..adapter.adapter import Adapter, Source
 from ..adapter.lora import LoraLayer
-from ..errors import UsageError, WouldLose
+from ..adapter.spectrum import Spectrum
+from ..errors import WouldLose
 from ..metadata import peft
+from ..tensors.dtypes import BITS
 from ..tensors.writer import TensorSpec
-from . import gate
+from . import gate, origin, recipe
 from .configured import configuration
 from .pack import alpha_bytes, alpha_spec, pack
 from .plan import Carried, OutLayer, Plan, Produced, Report
+from .rules import FixedRank, RankRule, Ranks
+from .run import size_of
 
 
-@dataclass(frozen=True)
-class FixedRank:
-    """``rank`` for linear layers and 1x1 convolutions, ``conv_rank`` for larger kernels."""
-
-    rank: int
-    conv_rank: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.rank < 1 or (self.conv_rank is not None and self.conv_rank < 1):
-            raise UsageError("a rank is at least 1")
-
-    def of(self, layer: LoraLayer) -> int:
-        """Never above the rank that the layer has; a lowered one never above what its shape allows."""
-        wanted = self.conv_rank if layer.is_spatial and self.conv_rank is not None else self.rank
-        return layer.rank if wanted >= layer.rank else min(wanted, layer.out, layer.inner)
-
-
-def plan(adapter: Adapter, rule: FixedRank, alpha: str = "keep") -> Plan:
+def plan(adapter: Adapter, rule: RankRule, alpha: str = "keep", threads: int = 1) -> Plan:
     """Plan a resize. ``alpha`` keep: the ratio alpha / rank stays; rank: alpha becomes the rank.
 
-    Computed from the header alone. Raises Unsound and WouldLose for what cannot be resized.
+    A fixed rank is planned from the header; other rules read the weights once for their spectra.
+    Raises Unsound and WouldLose for what cannot be resized.
     """
     gate.require_sound(adapter)
     if not adapter.lora_layers:
         first = adapter.carried[0]
         raise WouldLose(f"no layer is a plain LoRA ({first.why}): there is no rank to lower",
                         path=adapter.path, key=first.stem)
+    if isinstance(rule, FixedRank):
+        return _maker(adapter, rule, alpha)([
+            rule.of(layer.rank, min(layer.rank, layer.out, layer.inner), layer.is_spatial)
+            for layer in adapter.lora_layers])
+    return plan_from(adapter, rule, spectra(adapter.lora_layers, threads), alpha)
+
+
+def plan_from(adapter: Adapter, rule: RankRule, found: Sequence[Spectrum], alpha: str = "keep") -> Plan:
+    """As ``plan``, where the spectra of all LoRA layers are known already."""
+    with_ranks = _maker(adapter, rule, alpha)
+    planned = with_ranks(rule.ranks(found, lambda ranks: size_of(with_ranks(ranks))))
+    predicted = [replace(layer, predicted=_predict(layer, s)) for layer, s in zip(planned.layers, found, strict=True)]
+    return replace(planned, layers=predicted)
+
+
+def _maker(adapter: Adapter, rule: RankRule, alpha: str) -> Callable[[Ranks], Plan]:
+    """What makes the plan once the ranks are known; the input is hashed once."""
     notes: list[str] = []
     if _cannot_follow(adapter):
         alpha = "rank"
         notes.append("the scale of adapter_config.json was folded into the weights: the file stands alone")
+    made = recipe.recipe("resize", [adapter], rule, {"alpha": alpha})
+    parents = recipe.parents([adapter])
+    return lambda ranks: _assemble(adapter, ranks, alpha, notes, made, parents)
+
+
+def spectra(layers: Sequence[LoraLayer], threads: int) -> list[Spectrum]:
+    """The singular values of all updates. Reads the weights once."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        return list(pool.map(spectrum, layers))
+
+
+def spectrum(layer: LoraLayer) -> Spectrum:
+    """The singular values of one effective update."""
+    up, down = gate.factors(layer)
+    sigma = linalg.core(up, down, exact=layer.dtype in ("F32", "F64")).sigma * abs(layer.scale)
+    return Spectrum(layer.stem, np.asarray(sigma), layer.out, layer.inner, layer.rank, layer.is_spatial, layer.dtype,
+                    BITS[layer.dtype] / 8)
+
+
+def _predict(layer: OutLayer, found: Spectrum) -> Report:
+    tail = float(np.sqrt(np.square(found.sigma[layer.rank:]).sum()))
+    return Report(layer.stem, found.rank, layer.rank, tail, tail, found.norm, exact=tail == 0.0)
+
+
+def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], made: dict[str, object],
+              parents: str) -> Plan:
+    notes = list(told)
     sources = {id(source.file): source for source in adapter.sources}
-    layers: list[OutLayer] = []
+    layers = [_layer(layer, sources[id(layer.file)], rank, alpha)
+              for layer, rank in zip(adapter.lora_layers, ranks, strict=True)]
     carried = [Carried(source, key, source.qualifier + key) for source, key in adapter.loose]
-    for layer in adapter.layers.values():
-        source = sources[id(layer.file)]
-        if isinstance(layer, LoraLayer):
-            layers.append(_layer(layer, source, rule.of(layer), alpha))
-        else:
-            carried += [Carried(source, key, source.qualifier + key) for key in layer.keys]
+    for other in adapter.carried:
+        source = sources[id(other.file)]
+        carried += [Carried(source, key, source.qualifier + key) for key in other.keys]
     if adapter.carried:
         notes.append(f"{len(adapter.carried)} layers are no plain LoRA ({adapter.carried[0].why}) and were "
                      "copied unchanged")
@@ -68,15 +102,15 @@ def plan(adapter: Adapter, rule: FixedRank, alpha: str = "keep") -> Plan:
         notes.append(f"{len(adapter.loose)} tensors of unknown meaning were copied unchanged")
     if all(out.rank == layer.rank for out, layer in zip(layers, adapter.lora_layers, strict=True)):
         notes.append("no layer has a higher rank than asked for: all tensors are as they were")
-    metadata = dict(adapter.metadata)
+    metadata = dict(adapter.metadata) | {recipe.PARENTS: parents}
     configured = any(layer.alpha.source in ("metadata", "adapter_config") for layer in adapter.lora_layers)
     if peft.HEADER_KEY in metadata and configured:
         metadata[peft.HEADER_KEY] = configuration(layers, metadata[peft.HEADER_KEY])
-    metadata.pop("loratool.origin", None)
+    metadata.pop(origin.KEY, None)
     order = [source.qualifier + info.name for source in adapter.sources
              for info in source.file.header.in_file_order()]
     return Plan("resize", (adapter,), adapter.family, adapter.key_format, adapter.is_folder, layers, carried,
-                metadata, order, notes, stamp=True)
+                metadata, order, notes, recipe=made)
 
 
 def _cannot_follow(adapter: Adapter) -> bool:

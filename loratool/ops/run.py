@@ -65,15 +65,23 @@ def _must_stand_alone(target: str) -> None:
                       hint="Give the folder instead of the file, and another folder with -o.")
 
 
-def preview(plan: Plan, target: str) -> Result:
-    """What ``execute`` would write; no figure that needs the weights is known yet."""
+def size_of(plan: Plan) -> int:
+    """The size of the output to the byte."""
     size = 0
     for file in _files(plan):
-        metadata = stamp.follow(plan.metadata, plan.layers, plan.stamp)
+        metadata = stamp.follow(plan.metadata, file.layers, plan.recipe)
         size += Writer(_NOWHERE, file.specs, metadata).size
         size += len(_config(plan, file).encode()) if plan.folder else 0
-    reports = tuple(Report(layer.stem, 0, layer.rank) for layer in plan.layers)
-    return replace(_result(plan, target, size, [], None), modules=reports, dry_run=True)
+    return size
+
+
+def preview(plan: Plan, target: str) -> Result:
+    """What ``execute`` would write: the size to the byte, and the error that the spectra predict.
+
+    Without spectra (a fixed rank is planned from the header alone) no error is known yet.
+    """
+    reports = [layer.predicted or Report(layer.stem, 0, layer.rank) for layer in plan.layers]
+    return replace(_result(plan, target, size_of(plan), reports, None), dry_run=True)
 
 
 class _Nowhere:
@@ -110,15 +118,15 @@ def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried
 
 def _write(plan: Plan, file: _File, placement: Placement, threads: int,
            progress: Progress | None) -> tuple[list[Report], bool | None, int]:
-    metadata = stamp.follow(plan.metadata, file.layers, plan.stamp)
+    metadata = stamp.follow(plan.metadata, file.layers, plan.recipe)
     with Writer(placement, file.specs, metadata) as writer:
         reports = _compute(writer, file, threads, progress)
         identical: list[bool] = []
 
         def finish(written: Written) -> Mapping[str, str]:
             found = stamp.hashes(metadata, file.specs, written)
-            if plan.stamp:
-                found[stamp.ERROR] = f"{_totals(reports)[0]:.6e}"
+            if plan.recipe is not None:
+                found |= stamp.certificate(*_totals(reports))
             if plan.compare_content:
                 identical.append(stamp.content_digest(file.specs, written) == plan.compare_content)
             return found
@@ -238,4 +246,5 @@ def _totals(reports: Sequence[Report]) -> tuple[float, float]:
 def _result(plan: Plan, target: str, size: int, reports: Sequence[Report], identical: bool | None) -> Result:
     error, optimum = _totals(reports)
     return Result(plan.command, tuple(a.path for a in plan.inputs), target, size, plan.family, plan.dialect,
-                  error, optimum, all(r.exact for r in reports), tuple(reports), tuple(plan.notes), identical)
+                  error, optimum, all(r.exact for r in reports), tuple(reports), tuple(plan.notes), identical,
+                  plan.conflict)

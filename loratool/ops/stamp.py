@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .. import __version__
 from ..tensors.digest import LEGACY_END, LEGACY_START
@@ -19,10 +20,11 @@ from ..tensors.writer import TensorSpec, Written, header_text, official_order
 from .plan import OutLayer
 
 MODEL_HASH, LEGACY_HASH, SPEC_HASH = "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256"
-ERROR = "loratool.error"
+ERROR, BOUND, RECIPE = "loratool.error", "loratool.bound", "loratool.recipe"
 
 
-def follow(metadata: Mapping[str, str], layers: Sequence[OutLayer], stamp: bool) -> dict[str, str]:
+def follow(metadata: Mapping[str, str], layers: Sequence[OutLayer],
+           recipe: Mapping[str, Any] | None) -> dict[str, str]:
     """``metadata`` with ranks and alphas of the new layers, and places for hashes and error."""
     new = dict(metadata)
     linear = [layer for layer in layers if not layer.spatial] or list(layers)
@@ -37,10 +39,16 @@ def follow(metadata: Mapping[str, str], layers: Sequence[OutLayer], stamp: bool)
         new[MODEL_HASH], new[LEGACY_HASH] = "0" * 64, "0" * 8
     if SPEC_HASH in new:
         new[SPEC_HASH] = "0x" + "0" * 64
-    if stamp:
+    if recipe is not None:
         new["loratool.version"] = __version__
-        new[ERROR] = f"{0.0:.6e}"
+        new[RECIPE] = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+        new |= certificate(0.0, 0.0)
     return new
+
+
+def certificate(error: float, bound: float) -> dict[str, str]:
+    """The measured error and the least possible one, in a form whose length does not vary."""
+    return {ERROR: f"{error:.6e}", BOUND: f"{bound:.6e}"}
 
 
 def _free(layers: Iterable[OutLayer]) -> list[OutLayer]:

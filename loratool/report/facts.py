@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..checks.finding import Finding
 from ..inspection.inspect import Inspection
@@ -28,6 +29,7 @@ class Fact:
 def facts(found: Inspection) -> list[Fact]:
     """The default view of one file, in the order in which people ask."""
     made = [_base(found), _trigger(found), _adapter(found), _modules(found), _file(found)]
+    made += _weights(found)
     made += [fact for fact in (_training(found), _licence(found)) if fact is not None]
     return [*made, _health(found)]
 
@@ -114,8 +116,37 @@ def _modules(found: Inspection) -> Fact:
 def _file(found: Inspection) -> Fact:
     f = found.file
     dtypes = ", ".join(f["dtypes"]) or "no tensors"
+    count = f["parameters"]
+    weights = f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count}"
     return Fact("file", "File", f"{size(f['bytes'])} · {f['tensors']} tensors · {dtypes}",
-                [f"{f['parameters'] / 1e6:.1f} million weights, header {size(f['header_bytes'])}"])
+                [f"{weights} weights, header {size(f['header_bytes'])}"])
+
+
+BAR = 10
+
+
+def _weights(found: Inspection) -> list[Fact]:
+    """Strength, blocks and rank use, where the weights were read."""
+    if not found.strength or not found.spectrum or not found.blocks:
+        return []
+    s, spectrum = found.strength, found.spectrum
+    shares = [f"{name} {entry['energy_share']:.1%}" for name, entry in found.adapter["text_encoders"].items()
+              if entry["energy_share"] is not None]
+    strength = Fact("strength", "Strength", f"norm {s['fro_total']:.3g} · largest layer {s['fro_max']:.3g} · "
+                    f"{s['keys_over_1']} layers above 1",
+                    ["text encoders: " + ", ".join(shares) + " of the energy"] if shares else [])
+    most = max(b["rms_fro"] for b in found.blocks) or 1.0
+    lines = [f"{b['block']:8}{'█' * max(1, round(BAR * b['rms_fro'] / most)):{BAR}} {b['rms_fro']:.3g}, "
+             f"{b['energy_share']:.1%} of the energy" for b in found.blocks]
+    blocks = Fact("blocks", "Blocks", "norm of a module, root mean square", lines)
+    needed = ", ".join(f"rank {rank} keeps {float(share):.0%}" for share, rank in spectrum["rank_for"].items())
+    use = Fact("rank_use", "Rank use", f"effective {spectrum['effective_rank_median']:.1f}, stable "
+               f"{spectrum['stable_rank_median']:.1f} (medians)", [needed, *map(_suggestion, spectrum["resize"][-3:])])
+    return [strength, blocks, use]
+
+
+def _suggestion(entry: Mapping[str, Any]) -> str:
+    return f"resize {entry['rule']}: {size(entry['bytes'])}, error {entry['error']:.1%}"
 
 
 def _training(found: Inspection) -> Fact | None:
@@ -149,7 +180,8 @@ def _licence(found: Inspection) -> Fact | None:
 
 
 def _health(found: Inspection) -> Fact:
-    words = {"ok": "nothing found at header depth", "warn": "somebody should look", "broken": "broken"}
+    depth = "in header and weights" if found.strength else "at header depth"
+    words = {"ok": f"nothing found {depth}", "warn": "somebody should look", "broken": "broken"}
     return Fact("health", "Health", words[found.status], finding_lines(found.findings), found.status)
 
 

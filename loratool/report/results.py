@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..ops.plan import Report, Result
+from ..ops.plan import Conflict, Report, Result
 from .sanitise import clean
 
 
@@ -13,7 +13,14 @@ def document(done: Result) -> dict[str, Any]:
     return {"inputs": list(done.inputs), "output": done.output, "bytes": done.bytes, "family": done.family,
             "dialect": done.dialect, "error": done.error, "optimum": done.optimum, "exact": done.exact,
             "identical": done.identical, "dry_run": done.dry_run, "notes": list(done.notes),
+            "conflict": _conflict(done.conflict),
             "modules": [_module(report) for report in done.modules]}
+
+
+def _conflict(found: Conflict | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"norms": list(found.norms), "cosines": [list(row) for row in found.cosines], "gain": found.gain}
 
 
 def _module(report: Report) -> dict[str, Any]:
@@ -29,7 +36,7 @@ def lines(done: Result) -> Iterator[str]:
     yield f"bytes: {done.bytes}"
     yield f"family: {done.family or 'unknown'}"
     yield f"dialect: {done.dialect}"
-    if not done.dry_run:
+    if not done.dry_run or done.error:
         yield f"error: {done.error:.6g}"
         yield f"optimum: {done.optimum:.6g}"
         yield f"exact: {'yes' if done.exact else 'no'}"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..checks.run import Verdict
 from ..inspection.inspect import Inspection
-from ..ops.plan import Result
+from ..ops.plan import Conflict, Result
 from .facts import ROW_TITLES, Fact, facts, row, size
 from .sanitise import clean
 
@@ -104,12 +104,17 @@ def result_facts(done: Result, seconds: float) -> list[Fact]:
     verb = "Would write" if done.dry_run else "Wrote"
     rows = [Fact("output", verb, clean(done.output, 4096), [f"{size(done.bytes)}, {len(done.modules)} modules in "
                                                             f"{done.dialect} names, rank {told}"])]
+    if done.dry_run and done.error:
+        rows.append(Fact("error", "Predicted", f"error {done.error:.3%} of the update, before rounding"))
     if not done.dry_run:
         rows.append(Fact("error", "Error", accuracy(done), _bound(done)))
         rows.append(Fact("checked", "Checked", "read back from the disk, opened with the official parser",
                          [f"{seconds:.1f} s"]))
+    if done.conflict is not None and len(done.conflict.norms) > 1:
+        rows.append(Fact("conflict", "Inputs", *_relation(done.conflict)))
     if done.identical is not None:
-        rows.append(Fact("identical", "Round trip", _round_trip(done.identical)))
+        label, words = ("Replay", _replayed) if done.command != "convert" else ("Round trip", _round_trip)
+        rows.append(Fact("identical", label, words(done.identical)))
     rows += [Fact("note", "Note", clean(note)) for note in done.notes]
     return rows
 
@@ -124,6 +129,24 @@ def _bound(done: Result) -> list[str]:
     if done.optimum > 0:
         return [f"the least that these ranks allow is {done.optimum:.3%} (Eckart-Young)"]
     return []
+
+
+def _relation(found: Conflict) -> tuple[str, list[str]]:
+    """How the inputs of a merge relate, and what that does to the sum."""
+    pairs = [(abs(c), c, i, j) for i, row in enumerate(found.cosines) for j, c in enumerate(row) if i < j]
+    _, cosine, i, j = max(pairs)
+    which = f" (inputs {i + 1} and {j + 1})" if len(pairs) > 1 else ""
+    told = f"cosine {cosine:.3f}{which}: they share {cosine * cosine:.1%} of their energy"
+    sizes = ", ".join(f"{norm:.3g}" for norm in found.norms)
+    if found.gain < 0.99:
+        effect = f"{1 - found.gain ** 2:.1%} of the energy cancels"
+    else:
+        effect = "nothing cancels" if found.gain < 1.01 else "they add up in common directions"
+    return told, [f"weighted norms {sizes}; {effect} (gain {found.gain:.3f})"]
+
+
+def _replayed(identical: bool) -> str:
+    return "the same bytes again" if identical else "other bytes than before: made by another version or changed since"
 
 
 def _round_trip(identical: bool) -> str:

@@ -19,7 +19,8 @@ def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
 
     Raises InputError for a dtype that is not a floating-point number.
     """
-    return decode32(raw, dtype, shape).astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other here
+        return decode32(raw, dtype, shape).astype(np.float64, copy=False)
 
 
 def decode32(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:

@@ -51,7 +51,7 @@ def adapter(modules, columns):
 def write(path, tensors, metadata, order):
     """The file at ``path`` with its final metadata, made as an operation makes it."""
     specs = [TensorSpec(name, NAMES[tensors[name].dtype], tuple(tensors[name].shape)) for name in order]
-    places = stamp.follow(metadata, [], stamp=False)
+    places = stamp.follow(metadata, [], recipe=None)
     with Writer(Placement(str(path)), specs, places) as writer:
         for name in order:
             writer.put(name, bytes_of(tensors[name]))
@@ -106,7 +106,7 @@ def test_a_stale_hash_is_not_kept_where_none_is_due(tmp_path):
 
 
 def test_hashes_are_as_long_as_their_places():
-    places = stamp.follow({"ss_x": "1", "modelspec.hash_sha256": "?"}, [], stamp=True)
+    places = stamp.follow({"ss_x": "1", "modelspec.hash_sha256": "?"}, [], recipe={"command": "resize"})
     assert [len(places[k]) for k in ("sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")] == [64, 8, 66]
 
 

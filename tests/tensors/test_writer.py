@@ -224,7 +224,7 @@ def test_a_fault_at_any_step_gives_old_or_new_and_no_leftover(folder, monkeypatc
             caught = None
             try:
                 write(path, policy, inputs)
-            except (LoratoolError, KeyboardInterrupt) as error:
+            except (LoratoolError, OSError, KeyboardInterrupt) as error:
                 caught = error
         return faults.counts, caught
 
@@ -297,7 +297,7 @@ def test_the_disk_is_asked_before_the_name_is_given(old, monkeypatch):
             for call in ("pwrite", "fchmod", "link", "replace", "fsync"):
                 real = getattr(os, call)
 
-                def logged(*args, call=call, real=real, **options):
+                def logged(*args, call=call, real=real, log=log, **options):
                     what = call
                     if call == "fsync":
                         what = "sync folder" if Path(f"/proc/self/fd/{args[0]}").is_dir() else "sync file"
