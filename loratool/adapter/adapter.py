@@ -73,6 +73,10 @@ class Adapter:
             error.at(path)
             raise
 
+    def resolved(self, family: str) -> Adapter:
+        """The same files, read as of ``family``, for an adapter that fits several."""
+        return self if self.family == family else _assemble(self.path, self.sources, family)
+
     @property
     def file(self) -> TensorFile:
         return self.sources[0].file

@@ -89,7 +89,7 @@ def command(files: tuple[str, ...], weights: str | None, component: tuple[str, .
     with ExitStack() as stack:
         adapters = [stack.enter_context(Adapter.open(path, family)) for path in paths]
         planned = plan(adapters, parse_weights(weights, len(paths)), rule, dtype,
-                       parse_components(component, len(paths)), out.settings.workers)
+                       out.settings.workers, parse_components(component, len(paths)))
         fields = {"rank": label(told).removeprefix("r"), "rule": label(told), "family": planned.family or "unknown",
                   "dialect": planned.dialect}
         return run_plan(out, planned, target(output, paths[0], "{stem}.merged{ext}", fields, policy, planned.folder),

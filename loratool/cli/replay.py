@@ -43,7 +43,7 @@ def _plan(command: str, adapters: list[Adapter], rule: RankRule, told: dict[str,
         return resize.plan(adapters[0], rule, told.get("alpha", "keep"), threads)
     exact = rule == PerLayer("lossless")
     return merge.plan(adapters, told["weights"], None if exact else rule, told.get("dtype"),
-                      told.get("components") or {}, threads)
+                      threads, told.get("components") or {})
 
 
 def _pair(adapters: Sequence[Adapter], parents: Sequence[dict[str, Any]], made: str) -> list[Adapter]:

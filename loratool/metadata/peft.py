@@ -88,10 +88,12 @@ def _numbers(value: Any) -> dict[str, Any]:
     return {str(k): v for k, v in value.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
-def document(modules: Mapping[str, tuple[int, float]], targets: Iterable[str] | None = None) -> dict[str, Any]:
+def document(modules: Mapping[str, tuple[int, float]], lookalikes: Iterable[str] = ()) -> dict[str, Any]:
     """The configuration of modules given as name -> (rank, alpha), as PEFT writes it.
 
     The commonest rank and alpha are the defaults; others go into the patterns by full name.
+    ``lookalikes`` are other modules of the model whose names end alike: PEFT takes a target as an
+    ending, so they must be excluded by name.
     """
     rank = _commonest(r for r, _ in modules.values())
     alpha = _commonest(a for _, a in modules.values())
@@ -99,16 +101,21 @@ def document(modules: Mapping[str, tuple[int, float]], targets: Iterable[str] | 
         "peft_type": "LORA", "r": rank, "lora_alpha": _whole(alpha),
         "rank_pattern": {_exactly(m): r for m, (r, _) in sorted(modules.items()) if r != rank},
         "alpha_pattern": {_exactly(m): _whole(a) for m, (_, a) in sorted(modules.items()) if a != alpha},
-        "target_modules": sorted(targets if targets is not None else modules),
+        "target_modules": sorted(modules), "exclude_modules": sorted(lookalikes) or None,
         "bias": "none", "fan_in_fan_out": False, "inference_mode": True, "lora_dropout": 0.0,
         "init_lora_weights": True, "use_dora": False, "use_rslora": False, "lora_bias": False,
         "base_model_name_or_path": None, "task_type": None, "modules_to_save": None,
     }
 
 
+def config_name(module: str) -> str:
+    """A module's name as a target: transformers 5 leaves out the outer ``text_model``, older ones do not."""
+    return module.removeprefix("text_model.")
+
+
 def _exactly(module: str) -> str:
     """A pattern that fits this module only, and not those whose names end alike."""
-    return "^" + module
+    return module if "." in module else "^" + module
 
 
 def _commonest(values: Iterable[Any]) -> Any:

@@ -120,8 +120,9 @@ def identify(modules: Sequence[Spelled], declared: str | None = None) -> Identif
     equals = _equals(good)
     chosen, confidence = _choose(equals, declared)
     if chosen is None:
+        # Addresses by the first of them: enough to see which layers of the file are one weight.
         return Identification(None, None, "ambiguous", tuple(c for m in equals for c in _candidates(m)),
-                              unexplained=equals[0].unexplained, says=_says_several(equals))
+                              equals[0].hits, {}, equals[0].unexplained, _says_several(equals))
     return Identification(chosen.family, _variant(chosen, declared), confidence,
                           tuple(_candidates(chosen)), chosen.hits, chosen.conflicts,
                           chosen.unexplained, _says(chosen))

@@ -6,6 +6,7 @@ Names are looked up; a name that no table holds has no address.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -78,6 +79,13 @@ class KeyMap:
             return shape
         return (sum(end - begin for begin, end in address.rows), *shape[1:])
 
+    def lookalikes(self, names: Iterable[str]) -> list[str]:
+        """Diffusers modules of the denoiser that are not among ``names`` but end in one of them."""
+        wanted = set(names)
+        short = [name for name in wanted if "." not in name]
+        return [name for name in _part_names(self.family.tree) if name not in wanted
+                and any(name.endswith("." + ending) for ending in short)]
+
     def targets(self, component: str, module: str, dialect: Dialect) -> list[tuple[str, Address]]:
         """The names under which ``dialect`` writes a native module, with the rows that each holds.
 
@@ -96,6 +104,10 @@ class KeyMap:
             return [(prefix + _separated(module, prefix), Address(component, module))]
         return [(prefix + _separated(part.name, prefix), Address(component, module, part.rows))
                 for part in found.parts]
+
+
+def _part_names(tree: Tree) -> list[str]:
+    return [part.name for module in tree.modules.values() for part in module.parts]
 
 
 def _separated(name: str, prefix: str) -> str:

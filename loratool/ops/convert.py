@@ -170,7 +170,7 @@ def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
             metadata[peft.HEADER_KEY] = work.came_from.configuration
         return metadata
     if work.dialect.alpha == "folded" and not work.dialect.folder and layers:
-        metadata[peft.HEADER_KEY] = configuration(layers, before)
+        metadata[peft.HEADER_KEY] = configuration(layers, work.adapter.family, before)
     if work.dialect.id != work.adapter.key_format:
         metadata[origin.KEY] = _remember(work, before).text()
     return metadata

@@ -58,7 +58,7 @@ class _Slot:
 
 
 def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule | None = None,
-         dtype: str | None = None, components: Mapping[str, Sequence[float]] | None = None, threads: int = 1) -> Plan:
+         dtype: str | None = None, threads: int = 1, components: Mapping[str, Sequence[float]] | None = None) -> Plan:
     """Plan a merge. Reads all weights once, with ``threads`` workers, to learn the spectra of the sum.
 
     ``rule`` None: exact. ``components``: factors per input for one component (or ``te``: all text
@@ -72,8 +72,10 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
     for adapter in adapters:
         gate.require_sound(adapter)
         gate.only_lora(adapter, "a merge")
-    family = _one_family(adapters)
-    slots = _slots(adapters, weights, components or {}, family)
+    family, working = _one_family(adapters)
+    if working is not None:
+        adapters = [adapter.resolved(working) for adapter in adapters]
+    slots = _slots(adapters, weights, components or {}, working)
     stored = dtype or _result_dtype(adapters)
     with ThreadPoolExecutor(max_workers=threads) as pool:
         seen = list(pool.map(lambda slot: _look(slot, stored, len(adapters)), slots))
@@ -101,7 +103,7 @@ def _assemble(adapters: Sequence[Adapter], family: str | None, layers: Sequence[
     metadata.pop(origin.KEY, None)
     before = metadata.pop(peft.HEADER_KEY, None)
     if dialect is not None and dialect.alpha == "folded" and not first.is_folder:
-        metadata[peft.HEADER_KEY] = configuration(layers, before)
+        metadata[peft.HEADER_KEY] = configuration(layers, family, before)
     order = [source.qualifier + info.name for source in first.sources for info in source.file.header.in_file_order()]
     return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, order,
                 recipe=kept)
@@ -118,23 +120,27 @@ def _conflict(grams: Sequence[np.ndarray]) -> Conflict:
     return Conflict(tuple(map(float, norms)), tuple(tuple(map(float, row)) for row in cosines), gain)
 
 
-def _one_family(adapters: Sequence[Adapter]) -> str | None:
-    """The family of all; None when nobody knows it, but all use the same names."""
-    possible = [a.identification.possible for a in adapters]
-    known = [p for p in possible if p]
-    if not known:
+def _one_family(adapters: Sequence[Adapter]) -> tuple[str | None, str | None]:
+    """The family of all, and the one whose tables pair the layers.
+
+    They differ where all files fit the same several families: then any of these pairs them alike.
+    Both are None when nobody knows the family, but all use the same names.
+    """
+    possible = [a.identification.possible if a.identification.confidence != "unknown" else set() for a in adapters]
+    if not any(possible):
         if len({a.key_format for a in adapters}) > 1:
             raise FamiliesDiffer("the base model is unknown and the files use different names",
                                  path=adapters[-1].path, hint="Files of an unknown family are paired by their names.")
-        return None
-    common = set.intersection(*known)
-    if not common or len(known) < len(possible):
+        return None, None
+    common = set.intersection(*possible)
+    if not common:
         titles = [" or ".join(load_family(f).title for f in sorted(p)) or "an unknown base model" for p in possible]
         raise FamiliesDiffer("adapters for different base models cannot be merged: "
                              + ", ".join(f"{a.path}: {t}" for a, t in zip(adapters, titles, strict=True)),
                              path=adapters[-1].path, hint="Merge adapters of one base model only.")
-    named = {a.family for a in adapters if a.family}
-    return named.pop() if named else None
+    named = next((a.family for a in adapters if a.family in common), None)
+    working = named or sorted(common)[0]
+    return (working if named or len(common) == 1 else None), working
 
 
 def _key(adapter: Adapter, layer: LoraLayer) -> tuple[str, str]:

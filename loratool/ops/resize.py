@@ -105,7 +105,7 @@ def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], m
     metadata = dict(adapter.metadata) | {recipe.PARENTS: parents}
     configured = any(layer.alpha.source in ("metadata", "adapter_config") for layer in adapter.lora_layers)
     if peft.HEADER_KEY in metadata and configured:
-        metadata[peft.HEADER_KEY] = configuration(layers, metadata[peft.HEADER_KEY])
+        metadata[peft.HEADER_KEY] = configuration(layers, adapter.family, metadata[peft.HEADER_KEY])
     metadata.pop(origin.KEY, None)
     order = [source.qualifier + info.name for source in adapter.sources
              for info in source.file.header.in_file_order()]

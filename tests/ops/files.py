@@ -190,3 +190,78 @@ def do_merge(sources, weights, target, rank=None, conv_rank=None, dtype=None, th
     finally:
         for adapter in adapters:
             adapter.close()
+
+
+def key_order(path) -> list[str]:
+    """The tensors' names in the order of their bytes, from the raw header."""
+    raw = Path(path).read_bytes()
+    header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
+    header.pop("__metadata__", None)
+    return sorted(header, key=lambda name: (header[name]["data_offsets"], list(header).index(name)))
+
+
+def probed(parts: dict[str, tuple[np.ndarray, np.ndarray]], columns=6, seed=11) -> dict[str, np.ndarray]:
+    """Stem -> the update times a random matrix: large updates compared without being formed."""
+    return {stem: up @ (down @ np.random.default_rng([seed, down.shape[1]]).standard_normal((down.shape[1], columns)))
+            for stem, (up, down) in parts.items()}
+
+
+FLUX_ROWS = {
+    "double_blocks.0.img_attn.qkv": {f"transformer_blocks.0.attn.to_{c}": (i * 3072, (i + 1) * 3072)
+                                     for i, c in enumerate("qkv")},
+    "double_blocks.0.txt_attn.qkv": {f"transformer_blocks.0.attn.add_{c}_proj": (i * 3072, (i + 1) * 3072)
+                                     for i, c in enumerate("qkv")},
+    "single_blocks.0.linear1": {**{f"single_transformer_blocks.0.attn.to_{c}": (i * 3072, (i + 1) * 3072)
+                                   for i, c in enumerate("qkv")},
+                                "single_transformer_blocks.0.proj_mlp": (9216, 21504)},
+    "double_blocks.0.img_attn.proj": {"transformer_blocks.0.attn.to_out.0": (0, 3072)},
+    "single_blocks.0.modulation.lin": {"single_transformer_blocks.0.norm.linear": (0, 9216)},
+    "final_layer.linear": {"proj_out": (0, 64)},
+    "img_in": {"x_embedder": (0, 3072)},
+}
+"""FLUX.1: native module -> diffusers module -> its native rows. ``norm_out.linear`` stands apart: its halves
+are exchanged."""
+FLUX_SHAPES = {"double_blocks.0.img_attn.qkv": (9216, 3072), "double_blocks.0.txt_attn.qkv": (9216, 3072),
+               "single_blocks.0.linear1": (21504, 3072), "double_blocks.0.img_attn.proj": (3072, 3072),
+               "single_blocks.0.modulation.lin": (9216, 3072), "final_layer.linear": (64, 3072), "img_in": (3072, 64),
+               "final_layer.adaLN_modulation.1": (6144, 3072)}
+
+
+def native(seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Probed updates of FLUX.1 modules by native name, rows put together; an absent part is zero."""
+    flat = {name.replace(".", "_"): name for name in FLUX_SHAPES}
+    places = {part: (name, rows) for name, parts in FLUX_ROWS.items() for part, rows in parts.items()}
+    whole: dict[str, np.ndarray] = {}
+    for stem, value in seen.items():
+        name = stem.removeprefix("lora_unet_").removeprefix("diffusion_model.").removeprefix("base_model.model.")
+        name = name.removeprefix("transformer.")
+        name = flat.get(name, name)
+        if name == "norm_out.linear":
+            whole["final_layer.adaLN_modulation.1"] = np.concatenate([value[3072:], value[:3072]])
+        elif name in FLUX_SHAPES:
+            whole[name] = value
+        else:
+            module, (begin, end) = places[name]
+            whole.setdefault(module, np.zeros((FLUX_SHAPES[module][0], value.shape[1])))[begin:end] = value
+    return whole
+
+
+def flux(modules, rank=2, alpha: float | None = 1.0, dtype="F16", seed=0) -> dict[str, torch.Tensor]:
+    """Kohya tensors of native FLUX.1 modules. ``rank`` and ``alpha``: a number, or by module."""
+    found = {}
+    for name in modules:
+        own = rank[name] if isinstance(rank, dict) else rank
+        found |= layer("lora_unet_" + name.replace(".", "_"), FLUX_SHAPES[name], own,
+                       alpha[name] if isinstance(alpha, dict) else alpha, dtype, seed)
+    return found
+
+
+def flux_split(parts, rank=2, dtype="F16", seed=0) -> dict[str, torch.Tensor]:
+    """Diffusers tensors (no alpha) of diffusers FLUX.1 modules; ``rank``: a number, or by module."""
+    sizes = {part: (rows[1] - rows[0], FLUX_SHAPES[name][1]) for name, ps in FLUX_ROWS.items() for part, rows in ps.items()}
+    sizes["norm_out.linear"] = (6144, 3072)
+    found = {}
+    for part in parts:
+        found |= layer("transformer." + part, sizes[part], rank[part] if isinstance(rank, dict) else rank, None, dtype,
+                       seed, style="peft")
+    return found
