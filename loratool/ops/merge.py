@@ -176,6 +176,10 @@ def _module_slots(first: Adapter, family: str | None, key: tuple[str, str], by_i
         raise Unsound("the inputs have this module in different shapes", path=every[-1].file.path, key=every[-1].stem,
                       hint="`loratool validate` shows which file does not fit the base model.")
     if not key[0] or family is None:
+        heights = {layer.out for layer in every}
+        if len(heights) > 1:
+            raise Unsound(f"the inputs have this layer with {' and '.join(map(str, sorted(heights)))} rows",
+                          path=every[-1].file.path, key=every[-1].stem)
         return [_slot(first, every[0].stem, None, every[0].out, by_input, weights)]
     keys = keymap(family)
     out = keys.trees[key[0]].modules[key[1]].shape[0]

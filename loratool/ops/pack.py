@@ -28,7 +28,7 @@ class Packed:
 def pack(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str], key: str) -> Packed:
     """Round both factors once, each to its dtype.
 
-    Where ``up`` would leave the range of its dtype, a power of two moves between the factors: the
+    Where a factor would leave the range of its dtype, a power of two moves between the factors: the
     product stays the same. Raises Unsound when no such power helps.
     """
     shift = _shift(up, down, dtypes)
@@ -49,9 +49,13 @@ def _shift(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str]) -> int:
     size_up, size_down = _rms(up), _rms(down)
     if size_up == 0.0 or size_down == 0.0:
         return 0
-    if _too_large(up, dtypes[0]) or _too_large(down, dtypes[1]) or size_up < SMALL.get(dtypes[0], 0.0):
+    if _too_large(up, dtypes[0]) or _too_large(down, dtypes[1]) or _small(size_up, size_down, dtypes):
         return frexp((size_down / size_up) ** 0.5)[1]
     return 0
+
+
+def _small(size_up: float, size_down: float, dtypes: tuple[str, str]) -> bool:
+    return size_up < SMALL.get(dtypes[0], 0.0) or size_down < SMALL.get(dtypes[1], 0.0)
 
 
 def _rms(values: np.ndarray) -> float:

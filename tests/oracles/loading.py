@@ -70,7 +70,8 @@ def weightless(model: torch.nn.Module) -> torch.nn.Module:
     """
     for module in model.modules():
         for name, value in list(module.named_parameters(recurse=False)):
-            setattr(module, name, torch.nn.Parameter(torch.zeros(1, device="cpu").expand(value.shape), requires_grad=False))
+            zeros = torch.zeros(1, device="cpu").expand(value.shape)
+            setattr(module, name, torch.nn.Parameter(zeros, requires_grad=False))
         for name, value in list(module.named_buffers(recurse=False)):
             setattr(module, name, torch.zeros(1, dtype=value.dtype, device="cpu").expand(value.shape))
     return model
