@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import TracebackType
 
@@ -56,6 +56,8 @@ class Adapter:
     shapes: dict[str, Shapes]
     """Stem -> what the factors of a LoRA imply; a fault where they imply nothing."""
     identification: Identification
+    alias: str | None = None
+    """The name that a recipe gives this input, where the file has another one now."""
 
     @classmethod
     def open(cls, path: str, family: str | None = None) -> Adapter:
@@ -75,7 +77,14 @@ class Adapter:
 
     def resolved(self, family: str) -> Adapter:
         """The same files, read as of ``family``, for an adapter that fits several."""
-        return self if self.family == family else _assemble(self.path, self.sources, family)
+        if self.family == family:
+            return self
+        return replace(_assemble(self.path, self.sources, family), alias=self.alias)
+
+    @property
+    def name(self) -> str:
+        """The base name, never the folder."""
+        return self.alias or self.path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
     @property
     def file(self) -> TensorFile:

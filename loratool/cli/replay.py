@@ -55,6 +55,6 @@ def _pair(adapters: Sequence[Adapter], parents: Sequence[dict[str, Any]], made: 
                       hint="Give the very inputs; a file that was edited since cannot give the same bytes.")
     if len(found) > len({p["sha256"] for p in parents}):
         raise UsageError("more files were given than the recipe has inputs", path=made)
-    return [found[p["sha256"]] for p in parents]
+    return [replace(found[p["sha256"]], alias=p["name"]) for p in parents]
 
 

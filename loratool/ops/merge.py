@@ -75,6 +75,7 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
     family, working = _one_family(adapters)
     if working is not None:
         adapters = [adapter.resolved(working) for adapter in adapters]
+    _known_components(adapters, components or {})
     slots = _slots(adapters, weights, components or {}, working)
     stored = dtype or _result_dtype(adapters)
     with ThreadPoolExecutor(max_workers=threads) as pool:
@@ -118,6 +119,14 @@ def _conflict(grams: Sequence[np.ndarray]) -> Conflict:
     unrelated = float(np.square(norms).sum())
     gain = float(np.sqrt(max(0.0, float(gram.sum())) / unrelated)) if unrelated else 0.0
     return Conflict(tuple(map(float, norms)), tuple(tuple(map(float, row)) for row in cosines), gain)
+
+
+def _known_components(adapters: Sequence[Adapter], told: Mapping[str, Sequence[float]]) -> None:
+    present = {layer.address.component for a in adapters for layer in a.lora_layers if layer.address}
+    for name in told:
+        if name not in present | {"te"}:
+            raise UsageError(f"no input has a component {name!r}",
+                             hint="There are: " + ", ".join(["te", *sorted(present)]))
 
 
 def _one_family(adapters: Sequence[Adapter]) -> tuple[str | None, str | None]:

@@ -34,15 +34,11 @@ def parents(adapters: Sequence[Adapter], weights: Sequence[float] | None = None)
     """The inputs as JSON: base name, sha256, weight, main facts."""
     told = []
     for number, adapter in enumerate(adapters):
-        parent: dict[str, object] = {"name": base_name(adapter.path), "sha256": adapter.sha256}
+        parent: dict[str, object] = {"name": adapter.name, "sha256": adapter.sha256}
         if weights is not None:
             parent["weight"] = weights[number]
         told.append(parent | {key: adapter.metadata[key] for key in KEPT if key in adapter.metadata})
     return json.dumps(told, sort_keys=True, separators=(",", ":"))
-
-
-def base_name(path: str) -> str:
-    return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def read(adapter: Adapter, command: str) -> tuple[RankRule, dict[str, Any], list[dict[str, Any]]]:

@@ -29,6 +29,8 @@ def true_family(name: str) -> str | None:
 
 OURS = [name for name in keysets() if true_family(name)]
 OTHERS = [name for name in keysets() if not true_family(name)]
+IN_CHROMA_TOO = {"flux1-dev_diffusers_lora", "flux1-kontext_kohya_lora"}
+"""No modulation and no embedder: every one of their modules is in Chroma, in the same shape."""
 LIKE_FLUX = {"chroma_diffusers_lora"}
 """Chroma is FLUX.1 without modulation: told apart only by its guidance layers."""
 
@@ -70,7 +72,8 @@ def identified(name: str, keep=lambda module: True, declared: str | None = None)
 @pytest.mark.parametrize("name", LORAS)
 def test_a_lora_of_a_known_family_is_identified_by_every_name_and_shape(name):
     found = identified(name)
-    assert (found.family, found.confidence) == (true_family(name), "proved")
+    assert found.family == true_family(name)
+    assert found.confidence == "proved" or (found.confidence == "likely" and name in IN_CHROMA_TOO)
     assert found.unexplained == ()
     assert found.conflicts == {}
     assert len(found.hits) == len(spelled(keys_of(name)))
@@ -306,6 +309,7 @@ def test_two_spellings_inside_the_denoiser_are_mixed(tmp_path):
 
 
 ALIKE = {
+    "all layers in the blocks of Chroma": ("chroma_diffusers_lora", lambda m: "transformer_blocks." in m.name),
     "MLPs of Chroma": ("chroma_diffusers_lora", lambda m: ".ff." in m.name and m.name.startswith("transformer_blocks")),
     "attention of FLUX.2": ("flux2-klein-4b_kohya_lora", lambda m: m.name.endswith("qkv")),
     "a block of FramePack": ("framepack_kohya_lora", in_block("single_transformer_blocks_5")),

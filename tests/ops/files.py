@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from loratool.adapter.adapter import Adapter
 from loratool.ops import convert, merge, resize, run
+from loratool.ops.rules import FixedRank
 from loratool.tensors.place import Policy
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
@@ -172,7 +173,7 @@ def sha256(path) -> str:
 
 def do_resize(source, target, rank, conv_rank=None, alpha="keep", overwrite=False, threads=1, **policy):
     with Adapter.open(str(source)) as adapter:
-        planned = resize.plan(adapter, resize.FixedRank(rank, conv_rank), alpha)
+        planned = resize.plan(adapter, FixedRank(rank, conv_rank), alpha)
         return run.execute(planned, str(target), Policy(overwrite=overwrite, **policy), threads)
 
 
@@ -184,8 +185,8 @@ def do_convert(source, target, to, drop=False, overwrite=False, threads=1, famil
 def do_merge(sources, weights, target, rank=None, conv_rank=None, dtype=None, threads=1, overwrite=False):
     adapters = [Adapter.open(str(s)) for s in sources]
     try:
-        rule = resize.FixedRank(rank, conv_rank) if rank else None
-        planned = merge.plan(adapters, weights, rule, dtype, threads)
+        rule = FixedRank(rank, conv_rank) if rank else None
+        planned = merge.plan(adapters, weights, rule, dtype, threads=threads)
         return run.execute(planned, str(target), Policy(overwrite=overwrite), threads)
     finally:
         for adapter in adapters:

@@ -9,19 +9,20 @@ import torch
 from loratool.adapter.adapter import Adapter
 from loratool.errors import Refused, Unsound, UsageError, WouldLose
 from loratool.ops import resize, run
+from loratool.ops.rules import FixedRank
 
 from .files import (
     CONV,
     CROSS,
-    K,
     LAST,
     OUT,
     PROJ,
-    Q,
     SD1,
     SHAPES,
     TE,
     UNIT,
+    K,
+    Q,
     config_alpha,
     config_rank,
     do_resize,
@@ -49,7 +50,7 @@ PEFT_NAMES = {Q: "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
 
 def _plan(path, rank, conv_rank=None, alpha="keep"):
     with Adapter.open(str(path)) as adapter:
-        return resize.plan(adapter, resize.FixedRank(rank, conv_rank), alpha)
+        return resize.plan(adapter, FixedRank(rank, conv_rank), alpha)
 
 
 @pytest.mark.parametrize("dtype", ("F16", "BF16", "F32"))
@@ -459,7 +460,7 @@ def test_an_alpha_that_is_no_number_is_refused(tmp_path):
 @pytest.mark.parametrize("rule", ((0, None), (-1, None), (4, 0)))
 def test_a_rank_below_one_is_a_usage_error(rule):
     with pytest.raises(UsageError):
-        resize.FixedRank(*rule)
+        FixedRank(*rule)
 
 
 def test_equal_input_gives_equal_bytes_with_any_number_of_threads(tmp_path):

@@ -152,12 +152,14 @@ def test_float16_agrees_with_numpy(value):
 @given(st.lists(st.integers(0, 2 ** 32 - 1), min_size=1, max_size=50))
 @SETTINGS
 def test_float32_input_is_rounded_as_torch_does(bits):
+    """But for F8_E4M3 beyond its range: there torch saturates or gives NaN, depending on its version."""
     single = torch.tensor(np.array(bits, np.uint32).view(np.float32))
     values = single.to(torch.float64).numpy()
     for dtype in SMALL:
         theirs = single.to(TORCH[dtype]).to(torch.float64).numpy()
         ours = codec.rounded(values, dtype)[1]
-        np.testing.assert_array_equal(ours, theirs, err_msg=dtype)
+        same = ~(np.abs(values) > 464) if dtype == "F8_E4M3" else slice(None)
+        np.testing.assert_array_equal(ours[same], theirs[same], err_msg=dtype)
 
 
 @given(st.lists(st.floats(), min_size=1, max_size=20))
