@@ -374,7 +374,6 @@ KILLED = """
     from loratool.tensors.place import Placement, Policy
     from loratool.tensors.writer import TensorSpec, Writer
     spec, other = TensorSpec("a", "U8", (1_500_000,)), TensorSpec("b", "U8", (1_500_000,))
-    print("ready", flush=True)
     for n in range(10_000):
         for target in ("over/out", f"new/{os.getpid()}-{n}"):
             path = os.path.join(sys.argv[1], target)
@@ -382,6 +381,8 @@ KILLED = """
                 writer.put("a", bytes([n % 251]) * 1_500_000)
                 writer.put("b", bytes([n % 251]) * 1_500_000)
                 writer.commit()
+            if n == 0 and target.startswith("new"):
+                print("ready", flush=True)
             if n > 2 and target.startswith("new"):
                 os.unlink(os.path.join(sys.argv[1], f"new/{os.getpid()}-{n - 2}"))
 """
@@ -417,7 +418,7 @@ def test_kill_leaves_the_old_or_the_new_file_and_no_unfinished_new_one(tmp_path)
         for path in set((tmp_path / "over").iterdir()) - {tmp_path / "over" / "out"}:
             assert path.name.startswith(f".loratool-{process.pid}-")
             path.unlink()
-    assert overwritten > 3
+    assert overwritten == 15
 
 
 CREATOR = """
