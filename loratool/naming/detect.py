@@ -91,9 +91,11 @@ class _Match:
     @property
     def beyond_doubt(self) -> bool:
         """A few modules can be those of a model that no table describes; most of a network cannot."""
+        family = load_family(self.family)
         denoiser = {hit.address.module for hit in self.hits.values() if hit.address.component == DENOISER}
-        return (self.fit == 1.0 and self.shaped > 0
-                and len(denoiser) >= MOST_OF_IT * len(keymap(self.family).family.tree.modules))
+        told = not family.telling or any(name.endswith(family.telling) for name in denoiser)
+        return (self.fit == 1.0 and self.shaped > 0 and told
+                and len(denoiser) >= MOST_OF_IT * len(family.tree.modules))
 
     @property
     def acceptable(self) -> bool:

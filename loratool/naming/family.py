@@ -64,6 +64,9 @@ class Family:
     kohya_spelling: str
     """Which spelling the family's main trainer writes: ``native`` or ``diffusers``."""
     encoders: dict[str, Encoder] = field(default_factory=dict)
+    telling: tuple[str, ...] = ()
+    """Ends of native names that no relative of the family has: without one of them a perfect fit is
+    no proof. Empty where there is no such relative."""
     variants: dict[str, Mapping[str, tuple[int, ...] | None]] = field(default_factory=dict)
     """Variant -> native module -> its shape there, None where the variant lacks it."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import OutputError, Refused, WouldOverwrite
 from ..metadata import peft
-from ..tensors.place import PREFIX, Placement, Policy, reason
+from ..tensors.place import PREFIX, Placement, Policy, reason, sync_folder
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
 from . import stamp
 from .configured import config_file
@@ -198,6 +198,7 @@ def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
             reports, size = reports + found, size + written
             size += _write_config(os.path.join(os.path.dirname(path), peft.CONFIG_NAME), _config(plan, file))
         _swap_folder(hidden, target)
+        sync_folder(parent, target)
     except OSError as error:
         raise reason(error, target) from error
     finally:

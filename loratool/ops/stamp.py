@@ -48,7 +48,14 @@ def follow(metadata: Mapping[str, str], layers: Sequence[OutLayer],
 
 def certificate(error: float, bound: float) -> dict[str, str]:
     """The measured error and the least possible one, in a form whose length does not vary."""
-    return {ERROR: f"{error:.6e}", BOUND: f"{bound:.6e}"}
+    return {ERROR: f"{_plain(error):.6e}", BOUND: f"{_plain(bound):.6e}"}
+
+
+def _plain(value: float) -> float:
+    """An exponent of two digits: an error below 1e-99 is none."""
+    if not 0.0 <= value < 1e99:
+        raise AssertionError(f"{value} is no relative error")
+    return value if value >= 1e-99 else 0.0
 
 
 def _free(layers: Iterable[OutLayer]) -> list[OutLayer]:

@@ -43,7 +43,7 @@ def decode32(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
 def encode(values: Array, dtype: str) -> bytes:
     """The bytes of ``values`` rounded to nearest, ties to even, once.
 
-    Values beyond the range become infinite (NaN for F8_E4M3): check ``overflows`` first.
+    Values beyond the range become infinite (NaN for F8_E4M3): compare with ``largest`` first.
     """
     if dtype == "F64":
         return values.astype("<f8").tobytes()

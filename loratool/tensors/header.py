@@ -1,8 +1,9 @@
 """Parse and judge the header of a safetensors file.
 
 Each refusal carries the id of the rule it breaks (R01..R29, listed in docs/container.md). The
-judgement agrees with the official Rust parser except for R10: a duplicate key is refused here,
-because parsers differ in which of the two they use.
+judgement agrees with the official Rust parser except that it is stricter in three places: a duplicate
+key (R10), because parsers differ in which of the two they use, and entries written as lists (R11) or
+dtypes written as objects (R12), which serde accepts and no writer makes.
 """
 
 from __future__ import annotations
@@ -198,6 +199,10 @@ def _metadata(value: Any) -> dict[str, str]:
     return value
 
 
+def _shown(value: Any) -> str:
+    return repr(value)[:80]
+
+
 def _json_type(value: Any) -> str:
     return {dict: "an object", list: "a list", bool: "true/false", int: "a number",
             float: "a number", type(None): "null"}.get(type(value), "something else")
@@ -216,15 +221,15 @@ def _entry(name: str, value: Any) -> TensorInfo:
         _check_depth(name, value)
     bits = BITS.get(dtype) if type(dtype) is str else None
     if bits is None:
-        raise ContainerError("R12", f"unknown dtype {dtype!r}", key=name)
+        raise ContainerError("R12", f"unknown dtype {_shown(dtype)}", key=name)
     if type(shape) is not list:
         raise ContainerError("R13", "the shape is not a list", key=name)
     for size in shape:
         if type(size) is not int or not 0 <= size < LIMIT:
-            raise ContainerError("R13", f"{size!r} is not a size", key=name)
+            raise ContainerError("R13", f"{_shown(size)} is not a size", key=name)
     if (type(offsets) is not list or len(offsets) != 2
             or not all(type(o) is int and 0 <= o < LIMIT for o in offsets)):
-        raise ContainerError("R14", f"data_offsets {offsets!r} are not two counts of bytes", key=name)
+        raise ContainerError("R14", f"data_offsets {_shown(offsets)} are not two counts of bytes", key=name)
     begin, end = offsets
     if begin > end:
         raise ContainerError("R15", f"begins at {begin}, after its end {end}", key=name)

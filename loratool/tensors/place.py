@@ -110,14 +110,14 @@ class Placement:
                 self._keep_backup()
                 _replace(self._temporary, self._real)
             self._temporary = None
-            _sync_folder(self._folder)
         except FileExistsError:
             raise WouldOverwrite("appeared while the output was computed", path=self.target,
-                                 hint="Use --overwrite to replace it.") from None
+                                 hint="Run the command again: with --overwrite if it may be replaced.") from None
         except OSError as error:
             raise reason(error, self.target) from error
         finally:
             self.discard()
+        sync_folder(self._folder, self.target)
 
     def _link(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY)
@@ -138,7 +138,7 @@ class Placement:
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            shutil.copy2(self._real, self._backup)
+            _copy_whole(self._real, self._backup)
 
     def discard(self) -> None:
         """Remove what has no name yet. Does nothing after ``commit``."""
@@ -152,7 +152,10 @@ class Placement:
 
 
 def sweep(folder: str) -> None:
-    """Remove temporary files of processes that died."""
+    """Remove temporary files and folders of processes that died.
+
+    What such a process had moved aside (``.old``) is never removed: it may be the only copy.
+    """
     try:
         names = [n for n in os.listdir(folder) if n.startswith(PREFIX) and n.endswith(".tmp")]
     except OSError:
@@ -161,7 +164,12 @@ def sweep(folder: str) -> None:
         path = os.path.join(folder, name)
         try:
             process = int(name.removeprefix(PREFIX).split("-")[0])
-            if time.time() - os.stat(path).st_mtime > STALE_SECONDS and not _alive(process):
+            found = os.lstat(path)
+            if time.time() - found.st_mtime <= STALE_SECONDS or _alive(process):
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 os.unlink(path)
         except (OSError, ValueError):
             continue
@@ -220,6 +228,19 @@ def _copy_attributes(source: str, old: os.stat_result, fd: int) -> None:
         os.fchown(fd, old.st_uid, old.st_gid)
 
 
+def _copy_whole(source: str, target: str) -> None:
+    """A copy that is complete or not there, where hard links are not possible."""
+    unfinished = f"{target}.{secrets.token_hex(4)}"
+    try:
+        shutil.copy2(source, unfinished)
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        os.rename(unfinished, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+
+
 def _name_new(source: str, target: str) -> None:
     """Rename, but never over a file that appeared meanwhile, where the file system can tell."""
     try:
@@ -245,11 +266,16 @@ def _replace(source: str, target: str) -> None:
             time.sleep(0.1)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str, target: str) -> None:
+    """Make a new name durable. Raises OutputError when the disk does not confirm it."""
     if os.name == "nt":
         return
-    fd = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise OutputError(f"written, but the disk does not confirm that it is durable: {error.strerror}", path=target,
+                          hint="The file is there and complete: copy it elsewhere, and check the disk.") from error

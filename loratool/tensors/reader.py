@@ -91,11 +91,6 @@ class TensorFile:
         info = self.tensors[name]
         return decode(self.raw(name), info.dtype, info.shape)
 
-    def unchanged(self) -> bool:
-        """Whether the path still leads to the bytes that were opened."""
-        now = os.fstat(self._fd)
-        return (now.st_size, now.st_mtime_ns) == (self.stat.st_size, self.stat.st_mtime_ns)
-
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

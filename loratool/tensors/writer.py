@@ -193,8 +193,10 @@ class Writer:
                                 hint="Check the disk; nothing was replaced.")
         try:
             with TensorFile(self.placement.readable()) as file:
-                seen = {name: (i.dtype, i.shape) for name, i in file.tensors.items()}
-                if seen != {s.name: (s.dtype, s.shape) for s in self.specs} or file.metadata != metadata:
+                seen = {name: (i.dtype, i.shape, file.offset(name)) for name, i in file.tensors.items()}
+                if seen != {s.name: (s.dtype, s.shape, self.offsets[s.name]) for s in self.specs}:
+                    raise differs
+                if file.metadata != metadata:
                     raise differs
             with safe_open(self.placement.readable(), framework="numpy") as official:
                 if set(official.keys()) != seen.keys():

@@ -190,9 +190,9 @@ def test_pefts_cat_and_svd_give_the_same_sum(tmp_path):
             self.lin = torch.nn.Linear(24, 16)
 
     torch.manual_seed(0)
-    names = {"a": (3, 6.0), "b": (4, 2.0)}
-    model = get_peft_model(Tiny(), LoraConfig(r=3, lora_alpha=6.0, target_modules=["lin"]), adapter_name="a")
-    model.add_adapter("b", LoraConfig(r=4, lora_alpha=2.0, target_modules=["lin"]))
+    names = {"one": (3, 6.0), "two": (4, 2.0)}
+    model = get_peft_model(Tiny(), LoraConfig(r=3, lora_alpha=6.0, target_modules=["lin"]), adapter_name="one")
+    model.add_adapter("two", LoraConfig(r=4, lora_alpha=2.0, target_modules=["lin"]))
     base = model.base_model.model.lin
     files = []
     for name, (_, alpha) in names.items():
@@ -202,8 +202,8 @@ def test_pefts_cat_and_svd_give_the_same_sum(tmp_path):
                    "lora_unet_lin.lora_up.weight": base.lora_B[name].weight.detach().clone(),
                    "lora_unet_lin.alpha": torch.tensor(alpha)}, str(path))
         files.append(path)
-    model.add_weighted_adapter(["a", "b"], [0.6, 1.3], "cat", combination_type="cat")
-    model.add_weighted_adapter(["a", "b"], [0.6, 1.3], "svd", combination_type="svd", svd_rank=2)
+    model.add_weighted_adapter(["one", "two"], [0.6, 1.3], "cat", combination_type="cat")
+    model.add_weighted_adapter(["one", "two"], [0.6, 1.3], "svd", combination_type="svd", svd_rank=2)
     exact = do_merge(files, [0.6, 1.3], tmp_path / "m.safetensors")
     reduced = do_merge(files, [0.6, 1.3], tmp_path / "r.safetensors", rank=2)
     for result, name in ((exact, "cat"), (reduced, "svd")):

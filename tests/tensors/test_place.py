@@ -196,6 +196,24 @@ def test_a_failed_in_place_can_be_tried_again(old, monkeypatch):
     assert (old.read_bytes(), (old.parent / "out.bak").read_bytes()) == (b"new", b"old")
 
 
+@pytest.mark.parametrize("policy", [None, OVER])
+def test_a_file_whose_name_may_not_last_is_kept_and_called_so(tmp_path, monkeypatch, policy):
+    """fsync of the folder fails after the name was given: the file is there, but a power cut may undo it."""
+    target, real = tmp_path / "out", os.fsync
+    if policy:
+        target.write_bytes(b"old")
+
+    def fail(fd):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="durability not confirmed"):
+        place(target, policy=policy)
+    assert target.read_bytes() == b"new"
+
+
 def test_a_link_is_written_through(old, tmp_path):
     folder = tmp_path / "links"
     folder.mkdir()
@@ -348,6 +366,15 @@ def test_sweep_removes_old_temporaries_of_dead_processes_alone(tmp_path):
             os.utime(tmp_path / name, (long_ago, long_ago))
     sweep(str(tmp_path))
     assert names(tmp_path) == sorted(kept)
+
+
+def test_sweep_removes_an_old_hidden_folder_of_a_dead_process(tmp_path):
+    stale = tmp_path / f"{PREFIX}{dead_process()}-abcd.tmp"
+    stale.mkdir()
+    (stale / "adapter_model.safetensors").write_bytes(b"x")
+    os.utime(stale, (1, 1))
+    sweep(str(tmp_path))
+    assert names(tmp_path) == []
 
 
 def test_the_next_output_sweeps_its_folder(tmp_path):

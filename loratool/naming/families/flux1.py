@@ -43,6 +43,9 @@ FAMILY = Family(
         "t5-xxl": Encoder("t5-xxl", kohya=("lora_te3_", "lora_te2_"), diffusers="text_encoder_2.",
                           comfyui=("text_encoders.t5xxl.transformer.", "text_encoders.t5xxl.")),
     },
+    # Chroma is FLUX.1 without modulation, time, vector and guidance: the rest could be either's.
+    telling=("mod.lin", "modulation.lin", "time_in.in_layer", "vector_in.in_layer", "guidance_in.in_layer",
+             "final_layer.adaLN_modulation.1"),
     variants={
         "dev": {},
         "schnell": _NO_GUIDANCE,
