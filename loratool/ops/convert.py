@@ -12,20 +12,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..adapter.adapter import Adapter, Source
-from ..adapter.cover import cover, height_of, overlapping
+from ..adapter.cover import cover, height_of
 from ..adapter.layer import Layer
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped, Unsound, WouldLose
 from ..metadata import peft
-from ..naming.address import Address
+from ..naming.address import Address, share_rows
 from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
 from ..tensors.writer import TensorSpec
-from . import gate, origin
+from . import gate, origin, stamp
 from .configured import configuration
 from .plan import Carried, OutLayer, Plan
 from .respell import Respelled, Target, respell
@@ -61,12 +61,33 @@ def plan(adapter: Adapter, to: str, drop_unsupported: bool = False) -> Plan:
     if adapter.family is None:
         raise Unmapped("the base model is not known, so the names cannot be translated", path=adapter.path,
                        hint=_unknown_hint(adapter))
-    work = _Work(adapter, DIALECTS[to], keymap(adapter.family), origin.recall(adapter.metadata),
-                 {id(s.file): s for s in adapter.sources})
-    _refuse_unmapped(work, drop_unsupported)
-    for (component, module), layers in _by_module(adapter).items():
-        _convert_module(work, component, module, layers, drop_unsupported)
+    came_from = origin.recall(adapter.metadata)
+    work = _convert(adapter, to, came_from, drop_unsupported)
+    if work.returns and came_from and came_from.configuration and not _fits(came_from.configuration, work):
+        # The weights were changed since: their scale is folded, and a configuration is made anew.
+        work = _convert(adapter, to, replace(came_from, configuration=None), drop_unsupported)
     return _finish(work)
+
+
+def _convert(adapter: Adapter, to: str, came_from: origin.Origin | None, drop: bool) -> _Work:
+    assert adapter.family is not None
+    work = _Work(adapter, DIALECTS[to], keymap(adapter.family), came_from, {id(s.file): s for s in adapter.sources})
+    _refuse_unmapped(work, drop)
+    for (component, module), layers in _by_module(adapter).items():
+        _convert_module(work, component, module, layers, drop)
+    return work
+
+
+def _fits(text: str, work: _Work) -> bool:
+    """Whether an earlier configuration gives each layer the alpha that it has."""
+    configs = peft.parse(text)
+    for found in work.layers:
+        layer = found.layer
+        config = configs.get(layer.component) or configs.get("")
+        said = config.alpha(layer.module, layer.rank) if config else None
+        if (float(layer.rank) if said is None else said) != layer.alpha:
+            return False
+    return True
 
 
 def _unknown_hint(adapter: Adapter) -> str:
@@ -97,6 +118,7 @@ def _by_module(adapter: Adapter) -> dict[tuple[str, str], list[Layer]]:
 
 
 def _convert_module(work: _Work, component: str, module: str, layers: Sequence[Layer], drop: bool) -> None:
+    _refuse_twice(work, layers)
     targets = work.keys.targets(component, module, work.dialect)
     plain = [layer for layer in layers if isinstance(layer, LoraLayer)]
     for other in layers:
@@ -108,11 +130,17 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
     gate.require_height(plain, out)
     for name, address in targets:
         pieces = cover(plain, address.rows, out)
-        if overlapping(pieces, height_of(address.rows, out)):
-            raise Unsound("the module is in the file twice, in two spellings", path=work.adapter.path,
-                          key=pieces[-1].layer.stem, hint="Remove one of them: loaders differ in which they use.")
         if pieces:
             work.layers.extend(respell(_target(work, name, address, out, targets), pieces))
+
+
+def _refuse_twice(work: _Work, layers: Sequence[Layer]) -> None:
+    """Raise Unsound where two layers, of whatever algorithm, are the same rows of a weight."""
+    for number, layer in enumerate(layers):
+        for other in layers[:number]:
+            if layer.address and other.address and share_rows(layer.address.rows, other.address.rows):
+                raise Unsound(f"is the same weight as {other.stem}", path=work.adapter.path, key=layer.stem,
+                              hint="Remove one of them: loaders differ in which they use.")
 
 
 def _target(work: _Work, name: str, address: Address, out: int,
@@ -149,8 +177,9 @@ def _finish(work: _Work) -> Plan:
     notes += _joins(work.layers)
     metadata = _metadata(work, layers)
     compare = work.came_from.content if work.returns and work.came_from else None
+    fixed = work.came_from.said if work.returns and work.came_from else {}
     return Plan("convert", (adapter,), adapter.family, dialect.id, dialect.folder, layers, work.carried,
-                metadata, (), notes, compare)
+                metadata, (), notes, compare, fixed)
 
 
 def _joins(layers: Sequence[Respelled]) -> list[str]:
@@ -179,9 +208,11 @@ def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
 def _remember(work: _Work, configuration_before: str | None) -> origin.Origin:
     adapter = work.adapter
     styles = Counter(layer.group.style for layer in adapter.layers.values())
-    return origin.remember(adapter.key_format, _content(adapter), _alpha_form(adapter),
-                           {r.layer.stem: r.fold for r in work.layers}, configuration_before,
-                           styles.most_common(1)[0][0])
+    form = _alpha_form(adapter)
+    made = origin.Origin(adapter.key_format, _content(adapter), form[0] if form else None, form[1] if form else (),
+                         configuration=configuration_before, style=styles.most_common(1)[0][0],
+                         said={key: adapter.metadata[key] for key in stamp.FOLLOWING if key in adapter.metadata})
+    return origin.with_folds(made, {r.layer.stem: r.fold for r in work.layers}) if form else made
 
 
 def _alpha_form(adapter: Adapter) -> tuple[str, tuple[int, ...]] | None:

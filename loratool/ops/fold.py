@@ -26,23 +26,23 @@ def is_power_of_two(value: float) -> bool:
     return value > 0 and frexp(value)[0] == 0.5
 
 
-def choose(up: np.ndarray, down: np.ndarray, dtype: str, scale: float) -> Fold:
-    """How to share ``scale`` between the factors, given as stored bits."""
+def choose(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str], scale: float) -> Fold:
+    """How to share ``scale`` between the factors, given as stored bits of these dtypes."""
     if scale == 1.0:
         return NONE
     if scale <= 0.0:
         return scale, 1.0
     mantissa, exponent = frexp(scale)
     if mantissa != 0.5:
-        shift = _excess(up, dtype, scale)
+        shift = _excess(up, dtypes[0], scale)
         return scale * 2.0 ** shift, 2.0 ** -shift
     power = exponent - 1
-    lost_up = lossy(up, dtype, power)
-    if lost_up <= _FEW * up.size and (lost_up == 0 or lossy(down, dtype, power)):
+    lost_up = lossy(up, dtypes[0], power)
+    if lost_up <= _FEW * up.size and (lost_up == 0 or lossy(down, dtypes[1], power)):
         return scale, 1.0
     half = power // 2
     splits = [(power, 0), (0, power), (half, power - half)]
-    best = min(splits, key=lambda s: lossy(up, dtype, s[0]) + lossy(down, dtype, s[1]))
+    best = min(splits, key=lambda s: lossy(up, dtypes[0], s[0]) + lossy(down, dtypes[1], s[1]))
     return 2.0 ** best[0], 2.0 ** best[1]
 
 
@@ -63,10 +63,9 @@ def lossy(bits: np.ndarray, dtype: str, power: int) -> int:
     size = bits & bits.dtype.type((1 << (exponent_bits + mantissa_bits)) - 1)
     if power > 0:
         return int(np.count_nonzero((size >> mantissa_bits) + power >= top))
-    small = size[(size != 0) & (size < ((1 - power) << mantissa_bits))].astype(np.uint64)
-    # A small value in units of the smallest subnormal; the shift must not push a one over the edge.
-    one = np.uint64(1)
-    exponent, fraction = small >> np.uint64(mantissa_bits), small & np.uint64((1 << mantissa_bits) - 1)
-    normal = (fraction | np.uint64(1 << mantissa_bits)) << (np.maximum(exponent, one) - one)
-    units = np.where(exponent == 0, fraction, normal)
-    return int(np.count_nonzero(units & np.uint64((1 << min(-power, 63)) - 1)))
+    small = size[(size != 0) & (size < ((1 - power) << mantissa_bits))].astype(np.int64)
+    exponent, fraction = small >> mantissa_bits, small & ((1 << mantissa_bits) - 1)
+    digits = np.where(exponent > 0, fraction | (1 << mantissa_bits), fraction)
+    # A value that becomes subnormal loses as many bits as its exponent falls below 1.
+    lost = np.minimum(1 - power - np.maximum(exponent, 1), 62)
+    return int(np.count_nonzero(digits & ((np.int64(1) << lost) - 1)))

@@ -12,6 +12,7 @@ from ..adapter.cover import height_of
 from ..adapter.layer import CarriedLayer, Layer
 from ..adapter.lora import LoraLayer
 from ..errors import Unsound, WouldLose
+from ..tensors.codec import all_finite
 
 
 def require_sound(adapter: Adapter) -> None:
@@ -44,9 +45,22 @@ def require_height(layers: Sequence[LoraLayer], out: int) -> None:
 def finite(array: np.ndarray, layer: Layer, role: str) -> np.ndarray:
     """``array`` itself; raises Unsound when it holds NaN or infinity."""
     if not np.isfinite(array).all():
-        raise Unsound("holds NaN or infinite weights", path=layer.file.path, key=layer.group.roles.get(role),
-                      hint="The file was damaged in training or saving: get another copy or an earlier epoch.")
+        raise not_finite(layer, role)
     return array
+
+
+def finite_raw(layer: Layer, role: str) -> bytes:
+    """The stored bytes of a tensor; raises Unsound when they hold NaN or infinity."""
+    info = layer.file.tensors[layer.group.roles[role]]
+    raw = layer.file.raw(info.name)
+    if not all_finite(raw, info.dtype):
+        raise not_finite(layer, role)
+    return raw
+
+
+def not_finite(layer: Layer, role: str) -> Unsound:
+    return Unsound("holds NaN or infinite weights", path=layer.file.path, key=layer.group.roles.get(role),
+                   hint="The file was damaged in training or saving: get another copy or an earlier epoch.")
 
 
 def factors(layer: LoraLayer) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 KEY = "loratool.origin"
@@ -29,6 +29,8 @@ class Origin:
     folds: Mapping[str, Fold | None] = field(default_factory=dict)
     configuration: str | None = None
     """The ``lora_adapter_metadata`` that the file had."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """Metadata about ranks and alphas, as it was spelled."""
     style: str = ""
     """The suffixes that its factors had, for dialects that allow several."""
 
@@ -42,17 +44,16 @@ class Origin:
                          "fold": self.fold, "folds": dict(sorted(self.folds.items()))}
         if self.configuration:
             document["configuration"] = self.configuration
+        if self.said:
+            document["said"] = dict(self.said)
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
-def remember(dialect: str, content: str, alpha: tuple[str, tuple[int, ...]] | None,
-             folds: Mapping[str, Fold | None], configuration: str | None, style: str) -> Origin:
-    """An Origin whose default is the commonest fold."""
+def with_folds(origin: Origin, folds: Mapping[str, Fold | None]) -> Origin:
+    """``origin`` with the folds of each layer; the commonest one is the default."""
     counted = Counter(folds.values()).most_common(1)
     usual = counted[0][0] if counted else None
-    return Origin(dialect, content, alpha[0] if alpha else None, alpha[1] if alpha else (), usual,
-                  {stem: fold for stem, fold in folds.items() if fold != usual} if alpha else {}, configuration,
-                  style)
+    return replace(origin, fold=usual, folds={stem: fold for stem, fold in folds.items() if fold != usual})
 
 
 def recall(metadata: Mapping[str, str]) -> Origin | None:
@@ -64,7 +65,7 @@ def recall(metadata: Mapping[str, str]) -> Origin | None:
         return Origin(str(found["dialect"]), str(found["content"]), found.get("alpha_dtype"),
                       tuple(int(n) for n in found.get("alpha_shape", [])), _fold(found.get("fold")),
                       {str(k): _fold(v) for k, v in found.get("folds", {}).items()}, found.get("configuration"),
-                      str(found.get("style", "")))
+                      {str(k): str(v) for k, v in found.get("said", {}).items()}, str(found.get("style", "")))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

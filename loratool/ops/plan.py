@@ -99,6 +99,8 @@ class Plan:
     notes: Sequence[str] = ()
     compare_content: str | None = None
     """The content digest that the output should have when a round trip closes."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Metadata that a round trip gives back as it was, whatever the layers say."""
     recipe: Mapping[str, Any] | None = None
     """The options that made the plan; written with the measured error, so that it can be replayed."""
     conflict: Conflict | None = None

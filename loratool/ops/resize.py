@@ -127,12 +127,18 @@ def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
 
     def compute() -> Produced:
         if unchanged:
-            return Produced({source.qualifier + key: layer.file.raw(key) for key in layer.keys},
-                            Report(layer.stem, rank, rank, measure=lambda: _norm(layer)))
+            return Produced(_copied(layer, source), Report(layer.stem, rank, rank, measure=lambda: _norm(layer)))
         return _cut(layer, source, rank, new_alpha, specs)
 
     return OutLayer(layer.stem, component, layer.group.name, rank, new_alpha, min(layer.out, layer.inner),
                     layer.is_spatial, tuple(specs.values()), compute)
+
+
+def _copied(layer: LoraLayer, source: Source) -> dict[str, bytes]:
+    copied = {}
+    for role, key in layer.group.roles.items():
+        copied[source.qualifier + key] = gate.finite_raw(layer, role)
+    return copied
 
 
 def _norm(layer: LoraLayer) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..adapter import linalg
-from ..adapter.cover import Piece, bits, split_supports
+from ..adapter.cover import WIDTH, Piece, bits, split_supports
 from ..adapter.lora import LoraLayer
 from ..errors import Unsound
 from ..naming.address import Address, Rows, full
@@ -17,6 +17,7 @@ from ..naming.dialect import Dialect
 from ..tensors.codec import all_finite, decode, encode
 from ..tensors.writer import TensorSpec
 from . import fold as folding
+from . import gate
 from .origin import Fold, Origin
 from .pack import alpha_bytes, alpha_spec
 from .plan import OutLayer, Produced, Report
@@ -38,6 +39,11 @@ class Target:
     axes: int | None
     """How many axes the factors must have; None: as they came."""
     came_from: Origin | None
+
+    @property
+    def configured(self) -> bool:
+        """Whether the configuration that a file had before keeps its scale outside the factors."""
+        return self.dialect.alpha == "folded" and bool(self.came_from and self.came_from.configuration)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
                      first.is_spatial, tuple(specs.values()),
                      lambda: _compute(target, terms, specs, rank, scale, shared))
     one = {term.multiply for term in terms}
-    kept = one.pop() if len(one) == 1 and target.dialect.alpha == "folded" else None
+    folded = target.dialect.alpha == "folded" and not target.configured
+    kept = one.pop() if len(one) == 1 and folded else None
     if kept is not None and not all(map(folding.is_power_of_two, kept)):
         kept = None
     has_alpha = all(term.layer.alpha.source != "default" for term in terms)
@@ -123,16 +130,17 @@ def _unfold(came_from: Origin | None, layer: LoraLayer) -> Fold | None:
         return None
     undo = 1.0 / kept[0], 1.0 / kept[1]
     for role, factor in zip(("up", "down"), undo, strict=True):
-        if factor != 1.0 and folding.lossy(bits(layer, role), layer.dtype, round(np.log2(factor))):
+        if factor != 1.0 and folding.lossy(bits(layer, role), _stored(layer, role), round(np.log2(factor))):
             return None
     return undo
 
 
 def _outer_scale(target: Target, terms: Sequence[_Term]) -> float:
     """The scale that stays outside the factors: 1 where the dialect has no alpha."""
-    if target.dialect.alpha == "folded":
+    if target.dialect.alpha == "folded" and not target.configured:
         return 1.0
-    return Counter(term.scale for term in terms).most_common(1)[0][0]
+    counted = Counter(term.scale for term in terms if term.scale != 0.0).most_common(1)
+    return counted[0][0] if counted else 0.0
 
 
 def _scaled(term: _Term, scale: float) -> _Term:
@@ -140,9 +148,14 @@ def _scaled(term: _Term, scale: float) -> _Term:
         return term
     if scale == 0.0:
         raise AssertionError("a zero scale cannot stay outside")
-    chosen = folding.choose(bits(term.layer, "up"), bits(term.layer, "down"), term.layer.dtype, term.scale / scale)
+    dtypes = _stored(term.layer, "up"), _stored(term.layer, "down")
+    chosen = folding.choose(bits(term.layer, "up"), bits(term.layer, "down"), dtypes, term.scale / scale)
     return _Term(term.piece, term.columns, term.rank, scale,
                  (term.multiply[0] * chosen[0], term.multiply[1] * chosen[1]))
+
+
+def _stored(layer: LoraLayer, role: str) -> str:
+    return layer.file.tensors[layer.group.roles[role]].dtype
 
 
 def _shares_down(terms: Sequence[_Term]) -> bool:
@@ -167,6 +180,14 @@ def _names(target: Target, layer: LoraLayer) -> tuple[str, str, str]:
     return f"{target.stem}.{up}", f"{target.stem}.{down}", f"{target.stem}.{mid}" if mid else ""
 
 
+def _dtype(terms: Sequence[_Term], role: str) -> str:
+    """The dtype of a factor: the pieces' own, or one that holds all of theirs exactly."""
+    found = {info.dtype for term in terms if (info := term.layer.info(role)) is not None}
+    if len(found) == 1:
+        return found.pop()
+    return "F64" if "F64" in found else "F32"
+
+
 def _specs(target: Target, terms: Sequence[_Term], rank: int, scale: float) -> dict[str, TensorSpec]:
     layer = terms[0].layer
     up, down, mid = _names(target, layer)
@@ -179,8 +200,8 @@ def _specs(target: Target, terms: Sequence[_Term], rank: int, scale: float) -> d
         wanted = target.axes - 2
         kernel = (kernel + (1,) * wanted)[:wanted] if len(kernel) < wanted or set(kernel[wanted:]) <= {1} else kernel
         up_tail = (1,) * wanted
-    specs = {"up": TensorSpec(up, up_info.dtype, (target.out, rank, *up_tail)),
-             "down": TensorSpec(down, down_info.dtype, (rank if not keeps_mid else down_info.shape[0],
+    specs = {"up": TensorSpec(up, _dtype(terms, "up"), (target.out, rank, *up_tail)),
+             "down": TensorSpec(down, _dtype(terms, "down"), (rank if not keeps_mid else down_info.shape[0],
                                                         down_info.shape[1], *kernel))}
     if keeps_mid:
         mid_info = layer.info("mid")
@@ -195,10 +216,12 @@ def _writes_alpha(target: Target, terms: Sequence[_Term]) -> bool:
     """A dialect with alphas gets one where the source had one, or where the source's form has none."""
     if target.dialect.alpha == "folded":
         return False
-    if any(t.layer.alpha.source != "default" or t.scale != 1.0 for t in terms):
+    if any(t.scale != 1.0 for t in terms):
         return True
     if target.came_from is not None:
-        return target.came_from.alpha_dtype is not None and target.came_from.of(terms[0].layer.stem) is not None
+        return target.came_from.alpha_dtype is not None
+    if any(t.layer.alpha.source != "default" for t in terms):
+        return True
     return terms[0].layer.group.style == "peft" and target.dialect.style == "kohya"
 
 
@@ -215,7 +238,7 @@ def _alpha_spec(target: Target, terms: Sequence[_Term], value: float) -> TensorS
 def _compute(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec], rank: int, scale: float,
              shared: bool) -> Produced:
     before = max(term.layer.rank for term in terms)
-    parts = [_factors(target, term, "mid" in specs) for term in terms]
+    parts = [_factors(target, term, specs) for term in terms]
     moved = all(exact for _, _, exact in parts)
     if shared:
         up = parts[0][0] if len(parts) == 1 else np.bitwise_or.reduce([up for up, _, _ in parts])
@@ -231,37 +254,33 @@ def _compute(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec
     return Produced(tensors, _report(target, terms, specs, (up, down), scale, before, rank, moved))
 
 
-def _factors(target: Target, term: _Term, keeps_mid: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+def _factors(target: Target, term: _Term, specs: dict[str, TensorSpec]) -> tuple[np.ndarray, np.ndarray, bool]:
     """The stored bits of a term's factors in their new place, and whether every value is exact."""
     layer = term.layer
-    folds_mid = layer.has_mid and not keeps_mid
-    up, up_exact = _multiplied(layer, "up", term.multiply[0])
-    if folds_mid:
-        wanted = layer.down() * term.multiply[1]
-        raw = np.frombuffer(encode(wanted, layer.dtype), up.dtype)
-        down, down_exact = raw.reshape(layer.rank, layer.inner), False
+    up, up_exact = _multiplied(layer, "up", term.multiply[0], specs["up"].dtype)
+    if layer.has_mid and "mid" not in specs:
+        raw = encode(gate.finite(layer.down(), layer, "down") * term.multiply[1], specs["down"].dtype)
+        down = np.frombuffer(raw, WIDTH[specs["down"].dtype]).reshape(layer.rank, layer.inner)
+        down_exact = False
     else:
-        down, down_exact = _multiplied(layer, "down", term.multiply[1])
+        down, down_exact = _multiplied(layer, "down", term.multiply[1], specs["down"].dtype)
     if term.columns is not None:
         up, down = up[:, term.columns], down[term.columns]
     return term.piece.place(up, target.out), down, up_exact and down_exact
 
 
-def _multiplied(layer: LoraLayer, role: str, factor: float) -> tuple[np.ndarray, bool]:
-    stored = bits(layer, role)
-    info = layer.info(role)
-    assert info is not None
-    if not all_finite(stored.tobytes(), info.dtype):
-        raise Unsound("holds NaN or infinite weights", path=layer.file.path, key=info.name,
-                      hint="The file was damaged in training or saving: get another copy or an earlier epoch.")
-    if factor == 1.0:
+def _multiplied(layer: LoraLayer, role: str, factor: float, dtype: str) -> tuple[np.ndarray, bool]:
+    """The factor times ``factor`` as bits of ``dtype``, and whether every value is exact."""
+    info = layer.file.tensors[layer.group.roles[role]]
+    stored = np.frombuffer(gate.finite_raw(layer, role), WIDTH[info.dtype]).reshape(info.shape[0], -1)
+    if factor == 1.0 and info.dtype == dtype:
         return stored, True
     wanted = decode(stored.tobytes(), info.dtype, stored.shape) * factor
-    raw = encode(wanted, info.dtype)
-    if not all_finite(raw, info.dtype):
-        raise Unsound(f"times {factor} is too large for {info.dtype}", path=layer.file.path, key=info.name)
-    return (np.frombuffer(raw, stored.dtype).reshape(stored.shape),
-            bool(np.array_equal(decode(raw, info.dtype, stored.shape), wanted)))
+    raw = encode(wanted, dtype)
+    if not all_finite(raw, dtype):
+        raise Unsound(f"times {factor} is too large for {dtype}", path=layer.file.path, key=info.name)
+    return (np.frombuffer(raw, WIDTH[dtype]).reshape(stored.shape),
+            bool(np.array_equal(decode(raw, dtype, stored.shape), wanted)))
 
 
 def _report(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec],

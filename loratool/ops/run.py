@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ..errors import OutputError, Refused, WouldOverwrite
+from ..errors import Refused
 from ..metadata import peft
 from ..tensors.place import PREFIX, Placement, Policy, reason, sync_folder
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
-from . import stamp
+from . import folder, stamp
 from .configured import config_file
 from .plan import Carried, OutLayer, Plan, Produced, Report, Result
 
@@ -49,7 +49,7 @@ def execute(plan: Plan, target: str, policy: Policy, threads: int = 1,
     files = _files(plan)
     inputs = [source.file.identity for adapter in plan.inputs for source in adapter.sources]
     if plan.folder:
-        _must_be_replaceable(target, policy, plan)
+        folder.require_replaceable(target, policy, [adapter.path for adapter in plan.inputs])
         return _execute_folder(plan, files, target, threads, progress)
     _must_stand_alone(target)
     placement = Placement(target, policy, inputs)
@@ -59,8 +59,8 @@ def execute(plan: Plan, target: str, policy: Policy, threads: int = 1,
 
 def _must_stand_alone(target: str) -> None:
     """A configuration beside the file would give it another alpha."""
-    folder, name = os.path.split(target)
-    if name == peft.MODEL_NAME and os.path.isfile(os.path.join(folder, peft.CONFIG_NAME)):
+    place, name = os.path.split(target)
+    if name == peft.MODEL_NAME and os.path.isfile(os.path.join(place, peft.CONFIG_NAME)):
         raise Refused("its alpha is in the adapter_config.json beside it, which would no longer fit", path=target,
                       hint="Give the folder instead of the file, and another folder with -o.")
 
@@ -69,7 +69,7 @@ def size_of(plan: Plan) -> int:
     """The size of the output to the byte."""
     size = 0
     for file in _files(plan):
-        metadata = stamp.follow(plan.metadata, file.layers, plan.recipe)
+        metadata = stamp.follow(plan.metadata, file.layers, plan.recipe) | dict(plan.fixed)
         size += Writer(_NOWHERE, file.specs, metadata).size
         size += len(_config(plan, file).encode()) if plan.folder else 0
     return size
@@ -118,7 +118,7 @@ def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried
 
 def _write(plan: Plan, file: _File, placement: Placement, threads: int,
            progress: Progress | None) -> tuple[list[Report], bool | None, int]:
-    metadata = stamp.follow(plan.metadata, file.layers, plan.recipe)
+    metadata = stamp.follow(plan.metadata, file.layers, plan.recipe) | dict(plan.fixed)
     with Writer(placement, file.specs, metadata) as writer:
         reports = _compute(writer, file, threads, progress)
         identical: list[bool] = []
@@ -163,24 +163,6 @@ def _copier(carried: Carried) -> Callable[[], Produced]:
     return lambda: Produced({carried.name: carried.source.file.raw(carried.key)})
 
 
-def _must_be_replaceable(target: str, policy: Policy, plan: Plan) -> None:
-    """A folder is written where nothing is, into an empty folder, or over an adapter folder if asked."""
-    if policy.in_place:
-        raise Refused("an adapter folder cannot be replaced in place", path=target, hint="Use -o for another name.")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(target))):
-        raise OutputError("the folder does not exist", path=os.path.dirname(target), hint="Create it first.")
-    if not os.path.lexists(target) or (os.path.isdir(target) and not os.listdir(target)):
-        return
-    if any(os.path.realpath(a.path) == os.path.realpath(target) for a in plan.inputs):
-        raise Refused("is the input itself", path=target, hint="Use -o for another name.")
-    if not policy.overwrite:
-        raise WouldOverwrite("exists already", path=target,
-                             hint="Use --overwrite to replace it, or -o for another name.")
-    if not os.path.isfile(os.path.join(target, peft.CONFIG_NAME)):
-        raise Refused("is not an adapter folder, so it is not replaced", path=target,
-                      hint="Use -o for another name.")
-
-
 def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
                     progress: Progress | None) -> Result:
     """Fill a hidden folder beside the target, then rename it."""
@@ -196,8 +178,8 @@ def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
             os.makedirs(os.path.dirname(path), exist_ok=True)
             found, _, written = _write(plan, file, Placement(path), threads, progress)
             reports, size = reports + found, size + written
-            size += _write_config(os.path.join(os.path.dirname(path), peft.CONFIG_NAME), _config(plan, file))
-        _swap_folder(hidden, target)
+            size += folder.write_text(os.path.join(os.path.dirname(path), peft.CONFIG_NAME), _config(plan, file))
+        folder.swap(hidden, target)
         sync_folder(parent, target)
     except OSError as error:
         raise reason(error, target) from error
@@ -210,27 +192,6 @@ def _config(plan: Plan, file: _File) -> str:
     """The configuration of one of the folder's files; what the first input's says besides ranks is kept."""
     before = {source.qualifier: source.config_text for source in plan.inputs[0].sources}
     return config_file(file.layers, plan.family, before.get(file.qualifier) if plan.inputs[0].is_folder else None)
-
-
-def _write_config(path: str, text: str) -> int:
-    if not text:
-        return 0
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return len(text.encode())
-
-
-def _swap_folder(hidden: str, target: str) -> None:
-    old = hidden + ".old"
-    if os.path.lexists(target):
-        os.rename(target, old)
-    os.rename(hidden, target)
-    if os.path.isdir(old) and not os.path.islink(old):
-        shutil.rmtree(old)
-    elif os.path.lexists(old):
-        os.unlink(old)
 
 
 def _totals(reports: Sequence[Report]) -> tuple[float, float]:

@@ -20,6 +20,8 @@ from ..tensors.writer import TensorSpec, Written, header_text, official_order
 from .plan import OutLayer
 
 MODEL_HASH, LEGACY_HASH, SPEC_HASH = "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256"
+FOLLOWING = ("ss_network_dim", "ss_network_alpha", "ss_network_args")
+"""What ``follow`` adapts to the layers."""
 ERROR, BOUND, RECIPE = "loratool.error", "loratool.bound", "loratool.recipe"
 
 

@@ -202,9 +202,19 @@ def key_order(path) -> list[str]:
 
 
 def probed(parts: dict[str, tuple[np.ndarray, np.ndarray]], columns=6, seed=11) -> dict[str, np.ndarray]:
-    """Stem -> the update times a random matrix: large updates compared without being formed."""
-    return {stem: up @ (down @ np.random.default_rng([seed, down.shape[1]]).standard_normal((down.shape[1], columns)))
+    """Stem -> the update times a random matrix: large updates compared without being formed.
+
+    Each rank is added on its own and in order, so that zero blocks around a factor change no bit.
+    """
+    return {stem: _probe(up, down, np.random.default_rng([seed, down.shape[1]]).standard_normal((down.shape[1], columns)))
             for stem, (up, down) in parts.items()}
+
+
+def _probe(up, down, vectors):
+    total = np.zeros((up.shape[0], vectors.shape[1]))
+    for column, row in zip(up.T, down, strict=True):
+        total += np.outer(column, row @ vectors)
+    return total
 
 
 FLUX_ROWS = {

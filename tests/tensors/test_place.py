@@ -209,7 +209,7 @@ def test_a_file_whose_name_may_not_last_is_kept_and_called_so(tmp_path, monkeypa
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OutputError, match="durability not confirmed"):
+    with pytest.raises(OutputError, match="does not confirm that it is durable"):
         place(target, policy=policy)
     assert target.read_bytes() == b"new"
 
