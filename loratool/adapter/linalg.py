@@ -60,25 +60,28 @@ class Core:
         return up * sign, down * sign[:, None]
 
 
-def core(up: Array, down: Array, exact: bool = False) -> Core:
-    """The core of ``up @ down``; ``exact`` asks for QR, whose floor is eps instead of sqrt(eps)."""
+def core(up: Array, down: Array, exact: bool = False, grams: tuple[Array, Array] | None = None) -> Core:
+    """The core of ``up @ down``; ``exact`` asks for QR, whose floor is eps instead of sqrt(eps).
+
+    ``grams``: up'up and down down', where they are known already.
+    """
     rank = up.shape[1]
     if not exact and rank <= min(up.shape[0], down.shape[1]):
-        found = _gram_core(up, down)
+        found = _gram_core(up, down, grams or (up.T @ up, down @ down.T))
         if found is not None:
             return found
     return _qr_core(up, down)
 
 
-def _gram_core(up: Array, down: Array) -> Core | None:
+def _gram_core(up: Array, down: Array, grams: tuple[Array, Array]) -> Core | None:
     try:
-        lower = np.linalg.cholesky(down @ down.T)
+        lower = np.linalg.cholesky(grams[1])
     except np.linalg.LinAlgError:
         return None
     pivots = np.diagonal(lower)
     if not pivots.min() > WELL_CONDITIONED * pivots.max():
         return None
-    middle = lower.T @ (up.T @ up) @ lower
+    middle = lower.T @ grams[0] @ lower
     values, vectors = np.linalg.eigh(middle)
     sigma = np.sqrt(np.clip(values[::-1], 0.0, None))
     vectors = vectors[:, ::-1]
@@ -112,18 +115,18 @@ def norm(up: Array, down: Array) -> float:
 def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
     """``|up1 down1 - up2 down2|`` (Frobenius).
 
-    The Gram form costs one cross product. Where the two are so close that it would lose its digits,
-    the difference is written with the differences of the factors, or, if the factors are not close
-    (another gauge), the stacked factors go through QR.
+    Products of one shape are first compared factor by factor, which is cheap and exact where the
+    factors are close (a rounding). Else the Gram form costs one cross product; where it would lose its
+    digits, the stacked factors go through QR.
     """
-    squares = inner(up1, down1, up1, down1) + inner(up2, down2, up2, down2)
-    gap = squares - 2.0 * inner(up1, down1, up2, down2)
-    if gap > CANCELLATION * (_size(up1, down1) + _size(up2, down2)):
-        return float(np.sqrt(gap))
     if up1.shape == up2.shape:
         found = _close_distance(up1, down1, up2, down2)
         if found is not None:
             return found
+    squares = inner(up1, down1, up1, down1) + inner(up2, down2, up2, down2)
+    gap = squares - 2.0 * inner(up1, down1, up2, down2)
+    if gap > CANCELLATION * (_size(up1, down1) + _size(up2, down2)):
+        return float(np.sqrt(gap))
     return _qr_norm(np.hstack([up1, -up2]), np.vstack([down1, down2]))
 
 

@@ -262,16 +262,18 @@ def _sum(parts: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarra
 def _look(slot: _Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
     """The spectrum of the slot's sum, and the inner products [inputs, inputs] of its parts."""
     parts = _parts(slot)
-    gram = np.zeros((inputs, inputs))
-    for i, up1, down1 in parts:
-        for j, up2, down2 in parts:
-            if i <= j:
-                gram[i, j] += linalg.inner(up1, down1, up2, down2)
-    gram = np.triu(gram) + np.triu(gram, 1).T
-    up, down = _sum(parts)
-    sigma = linalg.core(up, down, exact=dtype in ("F32", "F64")).sigma if up.any() else np.zeros(1)
+    up, down = linalg.stack([(up, down) for _, up, down in parts])
+    grams = up.T @ up, down @ down.T
+    # The inner product of two parts is the sum over their block of both Gram matrices.
+    owner = np.repeat([number for number, _, _ in parts], [part.shape[1] for _, part, _ in parts])
+    member = (owner[:, None] == np.arange(inputs)).astype(np.float64)
+    gram = member.T @ (grams[0] * grams[1]) @ member
+    summed = _sum(parts)
+    known = grams if summed[0].shape == up.shape else None
+    exact = dtype in ("F32", "F64")
+    sigma = linalg.core(*summed, exact, known).sigma if summed[0].any() else np.zeros(1)
     sigma = np.where(sigma > NOISE * np.sqrt(np.clip(np.diagonal(gram), 0.0, None)).sum(), sigma, 0.0)
-    return Spectrum(slot.stem, sigma, slot.out, slot.first.inner, up.shape[1], slot.first.is_spatial, dtype,
+    return Spectrum(slot.stem, sigma, slot.out, slot.first.inner, summed[0].shape[1], slot.first.is_spatial, dtype,
                     BITS[dtype] / 8), gram
 
 
@@ -289,7 +291,7 @@ def _layer(slot: _Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) -
     component, name = (qualifier.rstrip("."), module) if module else (slot.stem.partition(".")[0],
                                                                       slot.stem.partition(".")[2])
     return OutLayer(slot.stem, component, name, rank, float(rank), min(slot.out, first.inner), first.is_spatial,
-                    tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, reduced),
+                    tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, found, reduced),
                     _predict(slot, rank, found))
 
 
@@ -302,21 +304,20 @@ def _highest(slot: _Slot) -> int:
     return max(piece.layer.rank for _, _, piece in slot.pieces)
 
 
-def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], reduced: bool) -> Produced:
+def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], found: Spectrum,
+             reduced: bool) -> Produced:
     up, down = _sum(_parts(slot))
-    optimum = 0.0
-    if rank == up.shape[1]:
-        new_up, new_down, norm = up, down, linalg.norm(up, down)
-    else:
+    new_up, new_down, optimum = up, down, 0.0
+    if rank < up.shape[1]:
         core = linalg.core(up, down, exact=dtype in ("F32", "F64"))
         new_up, new_down = core.truncate(rank)
-        norm, optimum = core.norm, core.tail(rank) if reduced else 0.0
+        optimum = core.tail(rank) if reduced else 0.0
     packed = pack(new_up, new_down, (dtype, dtype), specs["up"].name)
     error = linalg.distance(packed.up_seen, packed.down_seen, up, down)
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
     if "alpha" in specs:
         tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], float(rank))
-    return Produced(tensors, Report(slot.stem, _highest(slot), rank, error, optimum, norm, exact=error == 0.0))
+    return Produced(tensors, Report(slot.stem, _highest(slot), rank, error, optimum, found.norm, exact=error == 0.0))
 
 
 def _notes(slots: Sequence[_Slot], layers: Sequence[OutLayer]) -> list[str]:

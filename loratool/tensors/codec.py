@@ -1,7 +1,7 @@
 """Stored numbers to float64 and back, each conversion rounded once.
 
-Half-precision conversions work on the bits: numpy's ``astype(float16)`` is 50 times slower on
-subnormal results, and going through float32 without care would round twice.
+numpy's ``astype(float16)`` is 50 times slower on subnormal results, so those are made by integer
+arithmetic; going through float32 without care would round twice.
 """
 
 from __future__ import annotations
@@ -20,24 +20,18 @@ def decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
     Raises InputError for a dtype that is not a floating-point number.
     """
     with np.errstate(invalid="ignore"):  # a signalling NaN is a value like any other here
-        return decode32(raw, dtype, shape).astype(np.float64, copy=False)
-
-
-def decode32(raw: bytes, dtype: str, shape: tuple[int, ...]) -> Array:
-    """float32 [shape] where the dtype fits in it (all but F64), else float64; exact."""
-    if dtype == "F64":
-        flat = np.frombuffer(raw, "<f8")
-    elif dtype == "F32":
-        flat = np.frombuffer(raw, "<f4")
-    elif dtype == "F16":
-        flat = np.frombuffer(raw, "<f2").astype(np.float32)
-    elif dtype == "BF16":
-        flat = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-    elif dtype in ("F8_E4M3", "F8_E5M2"):
-        flat = _fp8_values(dtype)[np.frombuffer(raw, np.uint8)]
-    else:
-        raise InputError(f"holds {dtype}, which is not a floating-point weight")
+        if dtype in _PLAIN:
+            flat = np.frombuffer(raw, _PLAIN[dtype]).astype(np.float64, copy=False)
+        elif dtype == "BF16":
+            flat = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        elif dtype in ("F8_E4M3", "F8_E5M2"):
+            flat = _fp8_values(dtype)[np.frombuffer(raw, np.uint8)]
+        else:
+            raise InputError(f"holds {dtype}, which is not a floating-point weight")
     return flat.reshape(shape)
+
+
+_PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def encode(values: Array, dtype: str) -> bytes:
@@ -86,18 +80,18 @@ def all_finite(raw: bytes, dtype: str) -> bool:
 
 def _to_f16(values: Array) -> Array:
     wide = np.asarray(values, np.float64).ravel()
+    size = np.abs(wide)
+    small = np.flatnonzero(size < 2.0 ** -14)              # subnormal, step 2**-24
     with np.errstate(over="ignore", invalid="ignore"):
-        single = wide.astype(np.float32)
-    bits = single.view(np.uint32)
-    sign = (bits >> 16 & 0x8000).astype(np.uint16)
-    size = bits & 0x7FFFFFFF
-    kept = (size - 0x38000000 + 0x0FFF + (size >> 13 & 1)) >> 13
-    _mend_ties(kept, size, wide, single, 13)
-    np.minimum(kept, 0x7C00, out=kept)                     # 65520 and more: infinite
-    kept[size > 0x7F800000] = 0x7E00                       # NaN
-    small = np.flatnonzero(size < 0x38800000)              # below 2**-14: subnormal, step 2**-24
-    kept[small] = np.rint(np.abs(wide[small]) * 16777216.0).astype(np.uint32)
-    return (kept.astype(np.uint16) | sign).astype("<u2")
+        if not small.size:
+            return wide.astype("<f2")
+        rest = wide.copy()
+        rest[small] = 0.0
+        found = rest.astype("<f2")
+    bits = found.view("<u2")
+    sign = np.signbit(wide[small]).astype(np.uint16) << 15
+    bits[small] = np.rint(size[small] * 16777216.0).astype(np.uint16) | sign
+    return found
 
 
 def _to_bf16(values: Array) -> Array:
@@ -128,7 +122,7 @@ _FP8: dict[str, Array] = {}
 
 
 def _fp8_values(dtype: str) -> Array:
-    """All 256 values of an 8-bit float, float32 [256]."""
+    """All 256 values of an 8-bit float, float64 [256]."""
     if dtype not in _FP8:
         exponent_bits, bias = (4, 7) if dtype == "F8_E4M3" else (5, 15)
         mantissa_bits = 7 - exponent_bits
@@ -141,12 +135,12 @@ def _fp8_values(dtype: str) -> Array:
             value[code & 0x7F == 0x7F] = np.nan
         else:
             value[exponent == 31] = np.where(fraction[exponent == 31] == 0, np.inf, np.nan)
-        _FP8[dtype] = np.where(code >> 7, -value, value).astype(np.float32)
+        _FP8[dtype] = np.where(code >> 7, -value, value)
     return _FP8[dtype]
 
 
 def _to_fp8(values: Array, dtype: str) -> Array:
-    table = _fp8_values(dtype)[:128].astype(np.float64)
+    table = _fp8_values(dtype)[:128]
     finite = table[np.isfinite(table)]
     size = np.abs(np.asarray(values, np.float64).ravel())
     upper = np.searchsorted(finite, size).clip(0, len(finite) - 1)
@@ -173,7 +167,7 @@ def extent(raw: bytes, dtype: str) -> tuple[bool, bool]:
         top = int((np.frombuffer(raw, kind) & np.dtype(kind).type(mask)).max())
         return top < limit, top == 0
     if dtype in FLOATS:
-        values = decode32(raw, dtype, (-1,))
+        values = decode(raw, dtype, (-1,))
         return bool(np.isfinite(values).all()), not values.any()
     return True, not np.frombuffer(raw, np.uint8).any()
 
