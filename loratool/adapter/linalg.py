@@ -112,8 +112,8 @@ def norm(up: Array, down: Array) -> float:
     return float(np.sqrt(square)) if square > CANCELLATION * _size(up, down) else _qr_norm(up, down)
 
 
-def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
-    """``|up1 down1 - up2 down2|`` (Frobenius).
+def distance(up1: Array, down1: Array, up2: Array, down2: Array, grams2: tuple[Array, Array] | None = None) -> float:
+    """``|up1 down1 - up2 down2|`` (Frobenius); ``grams2``: up2'up2 and down2 down2', where known.
 
     Products of one shape are first compared factor by factor, which is cheap and exact where the
     factors are close (a rounding). Else the Gram form costs one cross product; where it would lose its
@@ -123,7 +123,8 @@ def distance(up1: Array, down1: Array, up2: Array, down2: Array) -> float:
         found = _close_distance(up1, down1, up2, down2)
         if found is not None:
             return found
-    squares = inner(up1, down1, up1, down1) + inner(up2, down2, up2, down2)
+    square2 = float(np.sum(grams2[0] * grams2[1])) if grams2 else inner(up2, down2, up2, down2)
+    squares = inner(up1, down1, up1, down1) + square2
     gap = squares - 2.0 * inner(up1, down1, up2, down2)
     if gap > CANCELLATION * (_size(up1, down1) + _size(up2, down2)):
         return float(np.sqrt(gap))

@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from ..adapter.adapter import Adapter, Source
 from ..adapter.cover import cover, height_of
@@ -25,7 +26,7 @@ from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
 from ..tensors.writer import TensorSpec
-from . import gate, origin, stamp
+from . import gate, origin, recipe, stamp
 from .configured import configuration
 from .plan import Carried, OutLayer, Plan
 from .respell import Respelled, Target, respell
@@ -176,10 +177,15 @@ def _finish(work: _Work) -> Plan:
     notes = [f"left out as asked: {name}" for name in work.dropped]
     notes += _joins(work.layers)
     metadata = _metadata(work, layers)
+    late = {}
+    if work.dialect.id != adapter.key_format and not work.returns:
+        kept = _remember(work)
+        metadata[origin.KEY] = kept.text()
+        late[origin.KEY] = cache(lambda: replace(kept, content=_content(adapter)).text())
     compare = work.came_from.content if work.returns and work.came_from else None
     fixed = work.came_from.said if work.returns and work.came_from else {}
     return Plan("convert", (adapter,), adapter.family, dialect.id, dialect.folder, layers, work.carried,
-                metadata, (), notes, compare, fixed)
+                metadata, (), notes, compare, late, fixed)
 
 
 def _joins(layers: Sequence[Respelled]) -> list[str]:
@@ -200,17 +206,16 @@ def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
         return metadata
     if work.dialect.alpha == "folded" and not work.dialect.folder and layers:
         metadata[peft.HEADER_KEY] = configuration(layers, work.adapter.family, before)
-    if work.dialect.id != work.adapter.key_format:
-        metadata[origin.KEY] = _remember(work, before).text()
     return metadata
 
 
-def _remember(work: _Work, configuration_before: str | None) -> origin.Origin:
+def _remember(work: _Work) -> origin.Origin:
+    """The origin of the adapter, with a place for the digest of its content."""
     adapter = work.adapter
     styles = Counter(layer.group.style for layer in adapter.layers.values())
     form = _alpha_form(adapter)
-    made = origin.Origin(adapter.key_format, _content(adapter), form[0] if form else None, form[1] if form else (),
-                         configuration=configuration_before, style=styles.most_common(1)[0][0],
+    made = origin.Origin(adapter.key_format, recipe.NO_DIGEST, form[0] if form else None, form[1] if form else (),
+                         configuration=adapter.metadata.get(peft.HEADER_KEY), style=styles.most_common(1)[0][0],
                          said={key: adapter.metadata[key] for key in stamp.FOLLOWING if key in adapter.metadata})
     return origin.with_folds(made, {r.layer.stem: r.fold for r in work.layers}) if form else made
 

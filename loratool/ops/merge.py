@@ -84,30 +84,29 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
     factors = {name: list(values) for name, values in (components or {}).items()}
     options = {"weights": list(weights), "dtype": dtype, "components": factors}
     kept = recipe.recipe("merge", adapters, made, options)
-    parents = recipe.parents(adapters, weights)
 
     def with_ranks(ranks: Ranks) -> Plan:
         layers = [_layer(slot, min(rank, max(1, lossless_rank(s))), stored, s, rule is not None)
                   for slot, rank, (s, _) in zip(slots, ranks, seen, strict=True)]
-        return _assemble(adapters, family, layers, kept, parents)
+        return _assemble(adapters, weights, family, layers, kept)
 
     ranks = made.ranks([s for s, _ in seen], lambda ranks: size_of(with_ranks(ranks)))
     planned = with_ranks(ranks)
     return replace(planned, notes=_notes(slots, planned.layers), conflict=_conflict([g for _, g in seen]))
 
 
-def _assemble(adapters: Sequence[Adapter], family: str | None, layers: Sequence[OutLayer], kept: dict[str, object],
-              parents: str) -> Plan:
+def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], family: str | None, layers: Sequence[OutLayer],
+              kept: dict[str, object]) -> Plan:
     first = adapters[0]
     dialect = DIALECTS.get(first.key_format)
-    metadata = dict(first.metadata) | {recipe.PARENTS: parents}
+    metadata = dict(first.metadata) | {recipe.PARENTS: recipe.parents(adapters, weights, hashed=False)}
     metadata.pop(origin.KEY, None)
     before = metadata.pop(peft.HEADER_KEY, None)
     if dialect is not None and dialect.alpha == "folded" and not first.is_folder:
         metadata[peft.HEADER_KEY] = configuration(layers, family, before)
     order = [source.qualifier + info.name for source in first.sources for info in source.file.header.in_file_order()]
     return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, order,
-                recipe=kept)
+                late={recipe.PARENTS: lambda: recipe.parents(adapters, weights)}, recipe=kept)
 
 
 def _conflict(grams: Sequence[np.ndarray]) -> Conflict:

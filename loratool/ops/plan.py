@@ -99,6 +99,9 @@ class Plan:
     notes: Sequence[str] = ()
     compare_content: str | None = None
     """The content digest that the output should have when a round trip closes."""
+    late: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    """Metadata that holds digests of the inputs: found while the layers are computed, as long as its
+    place in ``metadata``."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Metadata that a round trip gives back as it was, whatever the layers say."""
     recipe: Mapping[str, Any] | None = None

@@ -30,11 +30,14 @@ def recipe(command: str, adapters: Sequence[Adapter], rule: RankRule, options: M
             "family": families[0] if len(families) == 1 else None}
 
 
-def parents(adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> str:
-    """The inputs as JSON: base name, sha256, weight, main facts."""
+NO_DIGEST = "0" * 64
+
+
+def parents(adapters: Sequence[Adapter], weights: Sequence[float] | None = None, hashed: bool = True) -> str:
+    """The inputs as JSON: base name, sha256, weight, main facts. Not ``hashed``: a place for the digests."""
     told = []
     for number, adapter in enumerate(adapters):
-        parent: dict[str, object] = {"name": adapter.name, "sha256": adapter.sha256}
+        parent: dict[str, object] = {"name": adapter.name, "sha256": adapter.sha256 if hashed else NO_DIGEST}
         if weights is not None:
             parent["weight"] = weights[number]
         told.append(parent | {key: adapter.metadata[key] for key in KEPT if key in adapter.metadata})

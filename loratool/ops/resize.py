@@ -56,14 +56,13 @@ def plan_from(adapter: Adapter, rule: RankRule, found: Sequence[Spectrum], alpha
 
 
 def _maker(adapter: Adapter, rule: RankRule, alpha: str) -> Callable[[Ranks], Plan]:
-    """What makes the plan once the ranks are known; the input is hashed once."""
+    """What makes the plan once the ranks are known."""
     notes: list[str] = []
     if _cannot_follow(adapter):
         alpha = "rank"
         notes.append("the scale of adapter_config.json was folded into the weights: the file stands alone")
     made = recipe.recipe("resize", [adapter], rule, {"alpha": alpha})
-    parents = recipe.parents([adapter])
-    return lambda ranks: _assemble(adapter, ranks, alpha, notes, made, parents)
+    return lambda ranks: _assemble(adapter, ranks, alpha, notes, made)
 
 
 def spectra(layers: Sequence[LoraLayer], threads: int) -> list[Spectrum]:
@@ -85,8 +84,7 @@ def _predict(layer: OutLayer, found: Spectrum) -> Report:
     return Report(layer.stem, found.rank, layer.rank, tail, tail, found.norm, exact=tail == 0.0)
 
 
-def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], made: dict[str, object],
-              parents: str) -> Plan:
+def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], made: dict[str, object]) -> Plan:
     notes = list(told)
     sources = {id(source.file): source for source in adapter.sources}
     layers = [_layer(layer, sources[id(layer.file)], rank, alpha)
@@ -102,7 +100,7 @@ def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], m
         notes.append(f"{len(adapter.loose)} tensors of unknown meaning were copied unchanged")
     if all(out.rank == layer.rank for out, layer in zip(layers, adapter.lora_layers, strict=True)):
         notes.append("no layer has a higher rank than asked for: all tensors are as they were")
-    metadata = dict(adapter.metadata) | {recipe.PARENTS: parents}
+    metadata = dict(adapter.metadata) | {recipe.PARENTS: recipe.parents([adapter], hashed=False)}
     configured = any(layer.alpha.source in ("metadata", "adapter_config") for layer in adapter.lora_layers)
     if peft.HEADER_KEY in metadata and configured:
         metadata[peft.HEADER_KEY] = configuration(layers, adapter.family, metadata[peft.HEADER_KEY])
@@ -110,7 +108,7 @@ def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], m
     order = [source.qualifier + info.name for source in adapter.sources
              for info in source.file.header.in_file_order()]
     return Plan("resize", (adapter,), adapter.family, adapter.key_format, adapter.is_folder, layers, carried,
-                metadata, order, notes, recipe=made)
+                metadata, order, notes, late={recipe.PARENTS: lambda: recipe.parents([adapter])}, recipe=made)
 
 
 def _cannot_follow(adapter: Adapter) -> bool:
@@ -166,13 +164,15 @@ def _specs(layer: LoraLayer, source: Source, rank: int, alpha: float) -> dict[st
 def _cut(layer: LoraLayer, source: Source, rank: int, alpha: float, specs: dict[str, TensorSpec]) -> Produced:
     up, down = gate.factors(layer)
     dtypes = specs["up"].dtype, specs["down"].dtype
-    core = linalg.core(up, down, exact=not {"F32", "F64"}.isdisjoint(dtypes))
+    grams = up.T @ up, down @ down.T
+    core = linalg.core(up, down, not {"F32", "F64"}.isdisjoint(dtypes), grams)
     scale, new_scale = layer.scale, alpha / rank
     new_up, new_down = core.truncate(rank) if rank < layer.rank else (up, down)
     if new_scale != scale:
         new_up = new_up * (scale / new_scale)
     packed = pack(new_up, new_down, dtypes, specs["up"].name)
-    error = linalg.distance(packed.up_seen * new_scale, packed.down_seen, up * scale, down)
+    error = abs(scale) * linalg.distance(packed.up_seen * (new_scale / scale if scale else 1.0), packed.down_seen,
+                                         up, down, grams)
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
     if "alpha" in specs:
         tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], alpha)

@@ -120,11 +120,11 @@ def _write(plan: Plan, file: _File, placement: Placement, threads: int,
            progress: Progress | None) -> tuple[list[Report], bool | None, int]:
     metadata = stamp.follow(plan.metadata, file.layers, plan.recipe) | dict(plan.fixed)
     with Writer(placement, file.specs, metadata) as writer:
-        reports = _compute(writer, file, threads, progress)
+        reports, late = _compute(writer, plan, file, threads, progress)
         identical: list[bool] = []
 
         def finish(written: Written) -> Mapping[str, str]:
-            found = stamp.hashes(metadata, file.specs, written)
+            found = stamp.hashes(metadata, file.specs, written) | late
             if plan.recipe is not None:
                 found |= stamp.certificate(*_totals(reports))
             if plan.compare_content:
@@ -135,7 +135,9 @@ def _write(plan: Plan, file: _File, placement: Placement, threads: int,
         return reports, (identical[0] if identical else None), writer.size
 
 
-def _compute(writer: Writer, file: _File, threads: int, progress: Progress | None) -> list[Report]:
+def _compute(writer: Writer, plan: Plan, file: _File, threads: int,
+             progress: Progress | None) -> tuple[list[Report], dict[str, str]]:
+    """Compute and put every tensor; the inputs are hashed by the same workers meanwhile."""
     jobs: list[Callable[[], Produced]] = [layer.compute for layer in file.layers]
     jobs += [_copier(carried) for carried in file.carried]
 
@@ -148,15 +150,16 @@ def _compute(writer: Writer, file: _File, threads: int, progress: Progress | Non
     reports: list[Report] = []
     with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
+            late = {key: pool.submit(find) for key, find in plan.late.items()}
             for done, report in enumerate(pool.map(work, jobs), 1):
                 if report is not None:
                     reports.append(report)
                 if progress:
                     progress(done, len(jobs))
+            return reports, {key: found.result() for key, found in late.items()}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return reports
 
 
 def _copier(carried: Carried) -> Callable[[], Produced]:
