@@ -78,4 +78,4 @@ def only_lora(adapter: Adapter, command: str) -> None:
     if adapter.loose:
         raise WouldLose(f"{len(adapter.loose)} keys have an unknown meaning; {command} cannot keep them",
                         path=adapter.path, key=adapter.loose[0][1],
-                        hint="Use --drop-unsupported to leave them out.")
+                        hint="`loratool convert --drop-unsupported` writes the file without them.")

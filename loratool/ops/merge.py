@@ -11,50 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ..adapter import linalg
 from ..adapter.adapter import Adapter
-from ..adapter.cover import Piece, cover, height_of, overlapping
-from ..adapter.lora import LoraLayer
 from ..adapter.spectrum import Spectrum
-from ..errors import FamiliesDiffer, Unsound, UsageError
+from ..errors import Unsound, UsageError
 from ..metadata import peft
-from ..naming.address import DENOISER
 from ..naming.dialect import DIALECTS
-from ..naming.families import family as load_family
-from ..naming.keymap import keymap
 from ..tensors.dtypes import BITS, FLOATS, MANTISSA
 from ..tensors.writer import TensorSpec
 from . import gate, origin, recipe
 from .configured import configuration
 from .pack import alpha_bytes, alpha_spec, pack
+from .pairing import Slot, one_family, require_components, slots
 from .plan import Conflict, OutLayer, Plan, Produced, Report
-from .respell import FACTOR_NAMES
 from .rules import PerLayer, RankRule, Ranks, lossless_rank
 from .run import size_of
 
 NOISE = 1e-12
 """What is left of updates that cancel, relative to the inputs, is rounding of float64."""
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """One output layer: its names, and what each input gives to it."""
-
-    stem: str
-    names: tuple[str, str]
-    """Suffixes of up and down."""
-    out: int
-    pieces: tuple[tuple[int, float, Piece], ...]
-    """Number of the input, weight, piece."""
-    has_alpha: bool
-
-    @property
-    def first(self) -> LoraLayer:
-        return self.pieces[0][2].layer
 
 
 def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule | None = None,
@@ -72,14 +50,14 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
     for adapter in adapters:
         gate.require_sound(adapter)
         gate.only_lora(adapter, "a merge")
-    family, working = _one_family(adapters)
+    family, working = one_family(adapters)
     if working is not None:
         adapters = [adapter.resolved(working) for adapter in adapters]
-    _known_components(adapters, components or {})
-    slots = _slots(adapters, weights, components or {}, working)
+    require_components(adapters, components or {})
+    paired = slots(adapters, weights, components or {}, working)
     stored = dtype or _result_dtype(adapters)
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        seen = list(pool.map(lambda slot: _look(slot, stored, len(adapters)), slots))
+        seen = list(pool.map(lambda slot: _look(slot, stored, len(adapters)), paired))
     made = rule or PerLayer("lossless")
     factors = {name: list(values) for name, values in (components or {}).items()}
     options = {"weights": list(weights), "dtype": dtype, "components": factors}
@@ -87,12 +65,12 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
 
     def with_ranks(ranks: Ranks) -> Plan:
         layers = [_layer(slot, min(rank, max(1, lossless_rank(s))), stored, s, rule is not None)
-                  for slot, rank, (s, _) in zip(slots, ranks, seen, strict=True)]
+                  for slot, rank, (s, _) in zip(paired, ranks, seen, strict=True)]
         return _assemble(adapters, weights, family, layers, kept)
 
     ranks = made.ranks([s for s, _ in seen], lambda ranks: size_of(with_ranks(ranks)))
     planned = with_ranks(ranks)
-    return replace(planned, notes=_notes(slots, planned.layers), conflict=_conflict([g for _, g in seen]))
+    return replace(planned, notes=_notes(paired, planned.layers), conflict=_conflict([g for _, g in seen]))
 
 
 def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], family: str | None, layers: Sequence[OutLayer],
@@ -120,113 +98,6 @@ def _conflict(grams: Sequence[np.ndarray]) -> Conflict:
     return Conflict(tuple(map(float, norms)), tuple(tuple(map(float, row)) for row in cosines), gain)
 
 
-def _known_components(adapters: Sequence[Adapter], told: Mapping[str, Sequence[float]]) -> None:
-    present = {layer.address.component for a in adapters for layer in a.lora_layers if layer.address}
-    for name in told:
-        if name not in present | {"te"}:
-            raise UsageError(f"no input has a component {name!r}",
-                             hint="There are: " + ", ".join(["te", *sorted(present)]))
-
-
-def _one_family(adapters: Sequence[Adapter]) -> tuple[str | None, str | None]:
-    """The family of all, and the one whose tables pair the layers.
-
-    They differ where all files fit the same several families: then any of these pairs them alike.
-    Both are None when nobody knows the family, but all use the same names.
-    """
-    possible = [a.identification.possible if a.identification.confidence != "unknown" else set() for a in adapters]
-    if not any(possible):
-        if len({a.key_format for a in adapters}) > 1:
-            raise FamiliesDiffer("the base model is unknown and the files use different names",
-                                 path=adapters[-1].path, hint="Files of an unknown family are paired by their names.")
-        return None, None
-    common = set.intersection(*possible)
-    if not common:
-        titles = [" or ".join(load_family(f).title for f in sorted(p)) or "an unknown base model" for p in possible]
-        raise FamiliesDiffer("adapters for different base models cannot be merged: "
-                             + ", ".join(f"{a.path}: {t}" for a, t in zip(adapters, titles, strict=True)),
-                             path=adapters[-1].path, hint="Merge adapters of one base model only.")
-    named = next((a.family for a in adapters if a.family in common), None)
-    working = named or sorted(common)[0]
-    return (working if named or len(common) == 1 else None), working
-
-
-def _key(adapter: Adapter, layer: LoraLayer) -> tuple[str, str]:
-    return layer.address.whole if layer.address else ("", layer.stem)
-
-
-def _slots(adapters: Sequence[Adapter], weights: Sequence[float], components: Mapping[str, Sequence[float]],
-           family: str | None) -> list[_Slot]:
-    modules: dict[tuple[str, str], list[list[LoraLayer]]] = {}
-    for number, adapter in enumerate(adapters):
-        for layer in adapter.lora_layers:
-            modules.setdefault(_key(adapter, layer), [[] for _ in adapters])[number].append(layer)
-    slots: list[_Slot] = []
-    for key, by_input in modules.items():
-        slots += _module_slots(adapters[0], family, key, by_input, _weights_of(key[0], weights, components))
-    return slots
-
-
-def _weights_of(component: str, weights: Sequence[float], factors: Mapping[str, Sequence[float]]) -> list[float]:
-    """The weights that hold for a component: each of its names multiplies."""
-    names = {component} | ({"te"} if component != DENOISER else set())
-    found = list(weights)
-    for name in names & factors.keys():
-        found = [w * f for w, f in zip(found, factors[name], strict=True)]
-    return found
-
-
-def _module_slots(first: Adapter, family: str | None, key: tuple[str, str], by_input: list[list[LoraLayer]],
-                  weights: Sequence[float]) -> list[_Slot]:
-    every = [layer for layers in by_input for layer in layers]
-    kernels = {(layer.inner, layer.kernel if layer.is_spatial else ()) for layer in every}
-    if len(kernels) > 1:
-        raise Unsound("the inputs have this module in different shapes", path=every[-1].file.path, key=every[-1].stem,
-                      hint="`loratool validate` shows which file does not fit the base model.")
-    if not key[0] or family is None:
-        heights = {layer.out for layer in every}
-        if len(heights) > 1:
-            raise Unsound(f"the inputs have this layer with {' and '.join(map(str, sorted(heights)))} rows",
-                          path=every[-1].file.path, key=every[-1].stem)
-        return [_slot(first, every[0].stem, None, every[0].out, by_input, weights)]
-    keys = keymap(family)
-    out = keys.trees[key[0]].modules[key[1]].shape[0]
-    gate.require_height(every, out)
-    own = {layer.address: layer.stem for layer in by_input[0] if layer.address}
-    dialect = DIALECTS.get(first.key_format)
-    if own and (dialect is None or not _mixes(own, keys.targets(*key, dialect))):
-        targets = [(stem, address) for address, stem in own.items() if address]
-    elif dialect is not None:
-        targets = [(own.get(address, name), address) for name, address in keys.targets(*key, dialect)]
-    else:
-        targets = [(layer.stem, layer.address) for layer in every[:1] if layer.address]
-    found = [_slot(first, name, address.rows, out, by_input, weights) for name, address in targets]
-    return [slot for slot in found if slot.pieces]
-
-
-def _mixes(own: dict, targets: list) -> bool:  # type: ignore[type-arg]
-    """Whether the dialect's own targets name the first input's layers (and perhaps more)."""
-    return own.keys() <= {address for _, address in targets}
-
-
-def _slot(first: Adapter, stem: str, rows: tuple[tuple[int, int], ...] | None, out: int,
-          by_input: list[list[LoraLayer]], weights: Sequence[float]) -> _Slot:
-    pieces: list[tuple[int, float, Piece]] = []
-    target = height_of(rows, out)
-    for number, (weight, layers) in enumerate(zip(weights, by_input, strict=True)):
-        found = cover(layers, rows, out)
-        if overlapping(found, target):
-            raise Unsound("the module is in the file twice, in two spellings", path=layers[0].file.path,
-                          key=layers[-1].stem, hint="Remove one of them: loaders differ in which they use.")
-        pieces += [(number, weight, piece) for piece in found]
-    twin = first.layers.get(stem) or first.lora_layers[0]
-    up, down = twin.group.suffixes.get("up"), twin.group.suffixes.get("down")
-    if up is None or down is None:
-        up, down, _ = FACTOR_NAMES["kohya"]
-    has_alpha = any("alpha" in layer.group.roles for layer in first.lora_layers) and twin.group.style != "peft"
-    return _Slot(stem, (up, down), target, tuple(pieces), has_alpha or "alpha" in twin.group.roles)
-
-
 def _result_dtype(adapters: Sequence[Adapter]) -> str:
     """The inputs' dtype if it is one, else the one with the longest mantissa."""
     found = {layer.dtype for adapter in adapters for layer in adapter.lora_layers}
@@ -236,7 +107,7 @@ def _result_dtype(adapters: Sequence[Adapter]) -> str:
     return max(found, key=lambda d: MANTISSA[d])
 
 
-def _parts(slot: _Slot) -> list[tuple[int, np.ndarray, np.ndarray]]:
+def _parts(slot: Slot) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """Each piece as (number of the input, up [out, r], down), float64, weight and scale in ``up``."""
     found = []
     for number, weight, piece in slot.pieces:
@@ -258,7 +129,7 @@ def _sum(parts: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarra
     return linalg.stack(terms)
 
 
-def _look(slot: _Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
+def _look(slot: Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
     """The spectrum of the slot's sum, and the inner products [inputs, inputs] of its parts."""
     parts = _parts(slot)
     up, down = linalg.stack([(up, down) for _, up, down in parts])
@@ -276,7 +147,7 @@ def _look(slot: _Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
                     BITS[dtype] / 8), gram
 
 
-def _layer(slot: _Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) -> OutLayer:
+def _layer(slot: Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) -> OutLayer:
     first = slot.first
     down_info, up_info = first.info("down"), first.info("up")
     assert down_info and up_info
@@ -294,16 +165,16 @@ def _layer(slot: _Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) -
                     _predict(slot, rank, found))
 
 
-def _predict(slot: _Slot, rank: int, found: Spectrum) -> Report:
+def _predict(slot: Slot, rank: int, found: Spectrum) -> Report:
     tail = float(np.sqrt(np.square(found.sigma[rank:]).sum()))
     return Report(slot.stem, _highest(slot), rank, tail, tail, found.norm, exact=False)
 
 
-def _highest(slot: _Slot) -> int:
+def _highest(slot: Slot) -> int:
     return max(piece.layer.rank for _, _, piece in slot.pieces)
 
 
-def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], found: Spectrum,
+def _compute(slot: Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], found: Spectrum,
              reduced: bool) -> Produced:
     up, down = _sum(_parts(slot))
     new_up, new_down, optimum = up, down, 0.0
@@ -319,7 +190,7 @@ def _compute(slot: _Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], f
     return Produced(tensors, Report(slot.stem, _highest(slot), rank, error, optimum, found.norm, exact=error == 0.0))
 
 
-def _notes(slots: Sequence[_Slot], layers: Sequence[OutLayer]) -> list[str]:
+def _notes(slots: Sequence[Slot], layers: Sequence[OutLayer]) -> list[str]:
     collapsed = [layer for slot, layer in zip(slots, layers, strict=True)
                  if layer.rank < min(layer.limit, sum(p.layer.rank for _, _, p in slot.pieces))]
     if not collapsed:

@@ -51,3 +51,15 @@ def test_module_and_command_are_the_same():
 def test_abbreviated_commands_and_options_are_refused(call):
     assert call("insp", "fixtures/sdxl_shapes.safetensors").code == 2
     assert call("resize", "fixtures/sdxl_shapes.safetensors", "--ran", "4").code == 2
+
+
+def shown_in_the_readme():
+    """The command lines of the README's text block, with what it shows below each."""
+    block = re.search(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    return [(part.split("\n", 1)[0], part.split("\n", 1)[1].rstrip()) for part in block.split("$ ")[1:]]
+
+
+@pytest.mark.parametrize(("line", "screen"), shown_in_the_readme())
+def test_the_readme_shows_what_the_program_prints(call, line, screen):
+    told = "\n".join(text.rstrip() for text in call(*shlex.split(line)[1:]).out.rstrip().splitlines())
+    assert re.sub(r"\d+\.\d s$", "0.0 s", told, flags=re.MULTILINE) == screen
