@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -65,11 +64,13 @@ def load(environment: Mapping[str, str], **flags: Any) -> Settings:
 
 
 def _stored(path: str) -> dict[str, Any]:
+    if not os.path.exists(path):
+        return {}
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             found = tomllib.load(file)
-    except FileNotFoundError:
-        return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"the settings cannot be read: {error}", path=path) from error
     unknown = found.keys() - {field.name for field in fields(Settings)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -143,6 +142,8 @@ class Adapter:
         """Of the file; of a folder, the digest of its files' digests and configurations."""
         if not self.is_folder:
             return digest(self.file).sha256
+        import hashlib
+
         parts = [f"{s.qualifier}:{digest(s.file).sha256}:{s.config_text or ''}" for s in self.sources]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -36,7 +36,7 @@ def command(file: str, to: str, family: str | None, drop_unsupported: bool, outp
     loratool convert fixtures/flux1_digits.safetensors --to peft -o out/peft
     """
     to = ALIASES.get(to, to)
-    out = Out("convert", options.settings(form, as_json, color, debug, threads), quiet)
+    out = Out("convert", options.working(form, as_json, color, debug, threads), quiet)
     policy = Policy(overwrite, in_place)
     with Adapter.open(file, family) as adapter:
         planned = plan(adapter, to, drop_unsupported)

@@ -79,7 +79,7 @@ def command(files: tuple[str, ...], weights: str | None, component: tuple[str, .
     """
     told = take(more)
     rule = parse_rule(told)
-    out = Out("merge", options.settings(form, as_json, color, debug, threads), quiet)
+    out = Out("merge", options.working(form, as_json, color, debug, threads), quiet)
     policy = Policy(overwrite, in_place)
     paths = expand(files)
     if made is not None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ..config import COLORS, FORMATS, Settings, load
+from .memory import keep_freed_memory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +49,12 @@ def output(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def working(form: str | None, as_json: bool, color: str | None, debug: bool | None, threads: int | None) -> Settings:
+    """The settings of a command that computes with the weights; prepares the process for that."""
+    keep_freed_memory()
+    return settings(form, as_json, color, debug, threads)
 
 
 def settings(form: str | None, as_json: bool, color: str | None, debug: bool | None,

@@ -46,7 +46,7 @@ def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str 
     """
     told = take(more)
     rule = parse_rule(told)
-    out = Out("resize", options.settings(form, as_json, color, debug, threads), quiet)
+    out = Out("resize", options.working(form, as_json, color, debug, threads), quiet)
     policy = Policy(overwrite, in_place)
     if made is not None:
         if rule is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from .reader import TensorFile
@@ -25,6 +24,8 @@ class Digests:
 
 def digest(file: TensorFile) -> Digests:
     """Read the open file once; cost: one sha256 of the file and one of its tensor bytes."""
+    import hashlib
+
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     start, size = file.header.data_start, file.header.file_size
     position = 0
