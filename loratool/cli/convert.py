@@ -20,11 +20,10 @@ from .outputs import target
 @click.option("--to", "to", type=click.Choice((*TARGETS, *ALIASES)), required=True, help="The dialect to write.")
 @click.option("--family", type=click.Choice(tuple(FAMILIES)), help="The base model, where the tensors fit several.")
 @click.option("--drop-unsupported", is_flag=True, help="Leave out what the dialect cannot hold, and list it.")
-@options.output
-@options.display
-def command(file: str, to: str, family: str | None, drop_unsupported: bool, output: str | None, overwrite: bool,
-            in_place: bool, threads: int | None, form: str | None, as_json: bool, quiet: bool, color: str | None,
-            debug: bool | None) -> int:
+@options.writes
+@options.shows("convert", computes=True)
+def command(file: str, to: str, family: str | None, drop_unsupported: bool, output: str | None, policy: Policy,
+            out: Out) -> int:
     """Write FILE under the key names of another program, with the same effect.
 
     Fused projections are split and joined exactly. Where a dialect has no alpha, it is folded into
@@ -36,8 +35,6 @@ def command(file: str, to: str, family: str | None, drop_unsupported: bool, outp
     loratool convert fixtures/flux1_digits.safetensors --to peft -o out/peft
     """
     to = ALIASES.get(to, to)
-    out = Out("convert", options.working(form, as_json, color, debug, threads), quiet)
-    policy = Policy(overwrite, in_place)
     with Adapter.open(file, family) as adapter:
         planned = plan(adapter, to, drop_unsupported)
         derived = "{stem}.{dialect}{ext}"

@@ -15,17 +15,15 @@ from .inputs import expand
 
 
 @click.command("inspect", short_help="What a file is.")
-@options.inputs
+@options.reads
 @click.option("--layers", is_flag=True, help="List every layer: shape, rank, alpha.")
 @click.option("--weights", is_flag=True, help="Read the weights: norms, spectra, blocks, how small it could be.")
-@click.option("--threads", type=click.IntRange(min=1), help="Worker threads of --weights; default: all usable cores.")
 @click.option("--keys", is_flag=True, help="List every tensor: dtype, shape, key.")
 @click.option("--metadata", "metadata_key", is_flag=False, flag_value="", metavar="[KEY]",
               help="Print the metadata, or the value of one KEY.")
-@options.display
-def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, weights: bool,
-            threads: int | None, keys: bool, metadata_key: str | None, form: str | None, as_json: bool, quiet: bool,
-            color: str | None, debug: bool | None) -> int:
+@options.shows("inspect", computes="weights")
+def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, weights: bool, keys: bool,
+            metadata_key: str | None, out: Out) -> int:
     """Say what each FILE is: base model, dialect, algorithm, rank, alpha, trigger, health.
 
     Reads the header only; a file of any size takes a moment. With --weights also the weights. Exits 0
@@ -40,7 +38,6 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, w
     """
     if sum((layers, keys, metadata_key is not None)) > 1:
         raise UsageError("--layers, --keys and --metadata exclude one another")
-    out = Out("inspect", options.settings(form, as_json, color, debug, threads), quiet)
     paths = expand(files, recursive, null)
     found, errors = _inspect_all(paths, layers, out.settings.workers if weights else 0)
     code = _exit_code(errors, len(paths))

@@ -53,17 +53,17 @@ def parse_components(told: tuple[str, ...], count: int) -> dict[str, list[float]
               help="A strength per file, as in a prompt: linear, may be negative. Default 1.")
 @click.option("--component", "component", multiple=True, metavar="NAME=F[,F...]",
               help="A factor for denoiser, clip-l, clip-g, t5-xxl, or te (all text encoders).")
+@click.option("--exact", is_flag=True, help="Lose nothing but one rounding; the default.")
 @rank_rules
 @click.option("--dtype", type=click.Choice(("F16", "BF16", "F32")), help="Store as; default: as the inputs.")
 @click.option("--family", type=click.Choice(tuple(FAMILIES)), help="The base model, where the tensors fit several.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, to the byte, and write nothing.")
 @click.option("--replay", "made", metavar="MADE", help="Make MADE again from the FILEs, by the recipe that it holds.")
-@options.output
-@options.display
-def command(files: tuple[str, ...], weights: str | None, component: tuple[str, ...], dtype: str | None,
-            family: str | None, dry_run: bool, made: str | None, output: str | None, overwrite: bool, in_place: bool,
-            threads: int | None, form: str | None, as_json: bool, quiet: bool, color: str | None,
-            debug: bool | None, **more: Any) -> int:
+@options.writes
+@options.shows("merge", computes=True)
+def command(files: tuple[str, ...], weights: str | None, component: tuple[str, ...], exact: bool, dtype: str | None,
+            family: str | None, dry_run: bool, made: str | None, output: str | None, policy: Policy, out: Out,
+            **more: Any) -> int:
     """Write the weighted sum of the FILEs' effective updates, whatever their ranks, alphas and names.
 
     A weight means what a loader's strength means. Without a rule for ranks the sum is exact up to
@@ -79,8 +79,8 @@ def command(files: tuple[str, ...], weights: str | None, component: tuple[str, .
     """
     told = take(more)
     rule = parse_rule(told)
-    out = Out("merge", options.working(form, as_json, color, debug, threads), quiet)
-    policy = Policy(overwrite, in_place)
+    if exact and rule is not None:
+        raise UsageError("--exact and a rule for ranks exclude one another")
     paths = expand(files)
     if made is not None:
         if rule is not None or weights is not None or component:

@@ -25,11 +25,10 @@ from .replay import replay
               help="keep: alpha/rank stays as it is; rank: alpha becomes the rank (scale 1).")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, to the byte, and write nothing.")
 @click.option("--replay", "made", metavar="MADE", help="Make MADE again from FILE, by the recipe that it holds.")
-@options.output
-@options.display
-def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str | None, overwrite: bool,
-            in_place: bool, threads: int | None, form: str | None, as_json: bool, quiet: bool, color: str | None,
-            debug: bool | None, **more: Any) -> int:
+@options.writes
+@options.shows("resize", computes=True)
+def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str | None, policy: Policy, out: Out,
+            **more: Any) -> int:
     """Write FILE with lower ranks: the best approximation of each layer that its rank allows.
 
     Give exactly one rule. The strength in a prompt stays as it was. Layers that have the rank
@@ -46,8 +45,6 @@ def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str 
     """
     told = take(more)
     rule = parse_rule(told)
-    out = Out("resize", options.working(form, as_json, color, debug, threads), quiet)
-    policy = Policy(overwrite, in_place)
     if made is not None:
         if rule is not None:
             raise UsageError("--replay takes its rule from the file")

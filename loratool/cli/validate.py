@@ -6,7 +6,6 @@ import click
 
 from ..checks.rules import LEVELS, RULES
 from ..checks.run import Verdict, validate
-from ..config import FORMATS
 from ..errors import UsageError
 from ..report import ci, verdicts
 from ..report.sanitise import clean
@@ -29,21 +28,16 @@ def _explain(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 @click.command("validate", short_help="What is wrong with a file.")
-@options.inputs
+@options.reads
 @click.option("--level", type=click.Choice(LEVELS), default="family", show_default=True,
               help="How far to look: each level includes those before it.")
 @click.option("--fail-on", type=click.Choice(tuple(FAIL_ON)), default="error", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--explain", metavar="ID", callback=_explain, is_eager=True, expose_value=False,
               help="Explain a rule and exit.")
-@click.option("--format", "form", type=click.Choice((*FORMATS, *ci.FORMATS)), help="How to print the answer.")
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the paths that fail, one a line, and nothing else.")
-@click.option("--threads", type=click.IntRange(min=1), help="Worker threads; default: all usable cores.")
-@click.option("--color", type=click.Choice(("auto", "always", "never")), help="Colour; auto: on a terminal only.")
-@click.option("--debug", is_flag=True, default=None, help="Show a traceback with an error.")
+@options.shows("validate", computes=True, more_formats=ci.FORMATS)
 def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fail_on: str, form: str | None,
-            as_json: bool, quiet: bool, threads: int | None, color: str | None, debug: bool | None) -> int:
+            out: Out) -> int:
     """Check each FILE and name what is wrong with it: rule, place, reason, remedy.
 
     Exit 0: all fine. 1: something is wrong. 3: cannot be read as a safetensors file.
@@ -54,16 +48,13 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fai
     loratool validate --level header fixtures/flux1_digits.safetensors
     loratool validate --explain R21
     """
-    special = form if form in ci.FORMATS else None
-    settings = options.settings("json" if special else form, as_json, color, debug, threads)
-    out = Out("validate", settings, quiet)
-    found = [validate(path, level, settings.workers) for path in expand(files, recursive, null)]
+    found = [validate(path, level, out.settings.workers) for path in expand(files, recursive, null)]
     code = _exit_code(found, FAIL_ON[fail_on])
-    if special:
-        out.lines(ci.render(special, found))
+    if form:
+        out.lines(ci.render(form, found))
     elif out.is_json:
         out.json([verdicts.document(verdict) for verdict in found], (), code)
-    elif quiet:
+    elif out.quiet:
         out.lines(clean(v.path, 4096) for v in found if _code(v, FAIL_ON[fail_on]))
     elif out.format == "plain":
         for verdict in found:

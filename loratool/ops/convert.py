@@ -8,8 +8,6 @@ that no table holds is refused, never dropped.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +23,6 @@ from ..naming.address import Address, share_rows
 from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
-from ..tensors.writer import TensorSpec
 from . import gate, origin, recipe, stamp
 from .configured import configuration
 from .plan import Carried, OutLayer, Plan
@@ -181,7 +178,7 @@ def _finish(work: _Work) -> Plan:
     if work.dialect.id != adapter.key_format and not work.returns:
         kept = _remember(work)
         metadata[origin.KEY] = kept.text()
-        late[origin.KEY] = cache(lambda: replace(kept, content=_content(adapter)).text())
+        late[origin.KEY] = cache(lambda: replace(kept, content=stamp.content_of_adapter(adapter)).text())
     compare = work.came_from.content if work.returns and work.came_from else None
     fixed = work.came_from.said if work.returns and work.came_from else {}
     return Plan("convert", (adapter,), adapter.family, dialect.id, dialect.folder, layers, work.carried,
@@ -225,17 +222,3 @@ def _alpha_form(adapter: Adapter) -> tuple[str, tuple[int, ...]] | None:
     forms = Counter((info.dtype, info.shape) for layer in adapter.layers.values()
                     if (info := layer.info("alpha")) is not None)
     return forms.most_common(1)[0][0] if forms else None
-
-
-def _content(adapter: Adapter) -> str:
-    """As stamp.content_digest, of the adapter that is converted."""
-    whole = hashlib.sha256()
-    named = sorted(((source.qualifier + key, source, key) for source in adapter.sources
-                    for key in source.file.tensors), key=lambda entry: entry[0])
-    for name, source, key in named:
-        spec = TensorSpec(name, source.file.tensors[key].dtype, source.file.tensors[key].shape)
-        whole.update(json.dumps([spec.name, spec.dtype, list(spec.shape)]).encode())
-        whole.update(source.file.raw(key))
-    return whole.hexdigest()
-
-

@@ -128,7 +128,7 @@ def _write(plan: Plan, file: _File, placement: Placement, threads: int,
             if plan.recipe is not None:
                 found |= stamp.certificate(*_totals(reports))
             if plan.compare_content:
-                identical.append(stamp.content_digest(file.specs, written) == plan.compare_content)
+                identical.append(stamp.content_of_written(file.specs, written) == plan.compare_content)
             return found
 
         writer.commit(finish)

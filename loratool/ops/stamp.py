@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
+from ..adapter.adapter import Adapter
 from ..tensors.digest import LEGACY_END, LEGACY_START
 from ..tensors.writer import TensorSpec, Written, header_text, official_order
 from .plan import OutLayer
@@ -119,15 +120,31 @@ def hashes(metadata: Mapping[str, str], specs: Sequence[TensorSpec], written: Wr
     return found
 
 
-def content_digest(specs: Sequence[TensorSpec], written: Written) -> str:
-    """A digest of names, dtypes, shapes and bytes that does not depend on their order."""
+def content(tensors: Iterable[tuple[TensorSpec, Iterable[bytes]]]) -> str:
+    """A digest of names, dtypes, shapes and bytes; ``tensors`` come sorted by name, so order is no part of it."""
     whole = hashlib.sha256()
-    places = _places(specs)
-    for spec in sorted(specs, key=lambda s: s.name):
+    for spec, blocks in tensors:
         whole.update(json.dumps([spec.name, spec.dtype, list(spec.shape)]).encode())
-        for block in _blocks(places[spec.name], written):
+        for block in blocks:
             whole.update(block)
     return whole.hexdigest()
+
+
+def content_of_written(specs: Sequence[TensorSpec], written: Written) -> str:
+    places = _places(specs)
+    return content((spec, _blocks(places[spec.name], written)) for spec in sorted(specs, key=lambda s: s.name))
+
+
+def content_of_adapter(adapter: Adapter) -> str:
+    """The same digest of an adapter's files, keys qualified by their component."""
+    named = sorted((source.qualifier + key, number, key) for number, source in enumerate(adapter.sources)
+                   for key in source.file.tensors)
+
+    def tensor(name: str, number: int, key: str) -> tuple[TensorSpec, Iterable[bytes]]:
+        file = adapter.sources[number].file
+        return TensorSpec(name, file.tensors[key].dtype, file.tensors[key].shape), (file.raw(key),)
+
+    return content(tensor(*entry) for entry in named)
 
 
 def _places(specs: Sequence[TensorSpec]) -> dict[str, tuple[int, int]]:

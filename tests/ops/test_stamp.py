@@ -145,7 +145,7 @@ def digest_of(path, tensors, order):
     with Writer(Placement(str(path)), specs, {}) as writer:
         for name in order:
             writer.put(name, bytes_of(tensors[name]))
-        writer.commit(lambda written: seen.append(stamp.content_digest(specs, written)) or {})
+        writer.commit(lambda written: seen.append(stamp.content_of_written(specs, written)) or {})
     return seen[0]
 
 
