@@ -20,8 +20,8 @@ Command = Callable[..., int]
 def shows(name: str, computes: bool | str = False, more_formats: tuple[str, ...] = ()) -> Callable[[Command], Command]:
     """How results are shown: the command gets ``out``.
 
-    ``computes``: it reads the weights (always, or with this flag), so it has workers. ``more_formats``: forms of its own, which
-    arrive as ``form``.
+    ``computes``: it reads the weights (always, or with this flag), so it has workers.
+    ``more_formats``: forms of its own, which arrive as ``form``.
     """
 
     def decorate(command: Command) -> Command:

@@ -31,11 +31,13 @@ def main() -> None:
 def _table(place: Path, family: str, ranks: tuple[int, int], runs: int) -> None:
     high, low = ranks
     big, a, b = place / "big.safetensors", place / "a.safetensors", place / "b.safetensors"
-    small = place / "small.safetensors"
-    for seed, (path, of, rank) in enumerate(((big, family, high), (a, family, 32), (b, family, 32), (small, "sd1", 2))):
+    small, conv = place / "small.safetensors", place / "conv.safetensors"
+    files = ((big, family, high, ""), (a, family, 32, ""), (b, family, 32, ""), (small, "sd1", 2, ""),
+             (conv, "sd1", high // 2, "conv"))
+    for seed, (path, of, rank, kind) in enumerate(files):
         # In a process of its own: the peak memory of a child counts from that of its parent.
         command = [sys.executable, "-m", "tests.benchmarks.files", str(path), of, str(rank), str(seed)]
-        subprocess.run(command, check=True)
+        subprocess.run(command + [kind] * bool(kind), check=True)
     out = [str(place / f"out{n}.safetensors") for n in range(2)]
     over = ["--overwrite", "--format", "plain", "-o", out[0]]
     print(f"{'work':42} {'wall s':>7} {'CPU s':>7} {'MB':>6}   yardstick")
@@ -43,6 +45,8 @@ def _table(place: Path, family: str, ranks: tuple[int, int], runs: int) -> None:
          "the floor program", [*FLOOR, "resize", str(big), out[1], str(low)], runs)
     _row("  the same", [*LORATOOL, "resize", str(big), "--rank", str(low), *over],
          "full SVD of 6 modules", [*FLOOR, "svd", str(big), str(low)], 1)
+    _row(f"resize sd1 LoCon rank {high // 2} to {low}", [*LORATOOL, "resize", str(conv), "--rank", str(low), *over],
+         "the floor program", [*FLOOR, "resize", str(conv), out[1], str(low)], runs)
     _row(f"merge 2 x {family} rank 32, exact", [*LORATOOL, "merge", str(a), str(b), "--weights", "0.6,0.4", *over],
          "cp of one input", ["cp", str(a), out[1]], runs)
     _row(f"merge 2 x {family} rank 32 to 32", [*LORATOOL, "merge", str(a), str(b), "--rank", "32", *over],
@@ -54,6 +58,8 @@ def _table(place: Path, family: str, ranks: tuple[int, int], runs: int) -> None:
     click = [sys.executable, "-c", "import click"]
     _row(f"inspect {family}, plain", [*LORATOOL, "inspect", str(a), "--format", "plain"], "import click", click, runs)
     _row(f"inspect {family}, screen", [*LORATOOL, "inspect", str(a)], "import click", click, runs)
+    _row(f"inspect --weights {family} rank 32", [*LORATOOL, "inspect", str(a), "--weights", "--format", "plain"],
+         "cp", ["cp", str(a), out[1]], runs)
     _row(f"validate {family} rank {high}", [*LORATOOL, "validate", str(big), "--format", "plain"],
          "cp", ["cp", str(big), out[1]], runs)
     if find_spec("torch"):

@@ -50,4 +50,4 @@ def make(path: str, family: str, rank: int, seed: int = 0, conv: bool = False) -
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    make(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), conv=sys.argv[5:] == ["conv"])
