@@ -48,7 +48,7 @@ def _table(place: Path, family: str, ranks: tuple[int, int], runs: int) -> None:
     _row(f"resize sd1 LoCon rank {high // 2} to {low}", [*LORATOOL, "resize", str(conv), "--rank", str(low), *over],
          "the floor program", [*FLOOR, "resize", str(conv), out[1], str(low)], runs)
     _row(f"merge 2 x {family} rank 32, exact", [*LORATOOL, "merge", str(a), str(b), "--weights", "0.6,0.4", *over],
-         "cp of one input", ["cp", str(a), out[1]], runs)
+         "the floor program", [*FLOOR, "concat", str(a), str(b), out[1]], runs)
     _row(f"merge 2 x {family} rank 32 to 32", [*LORATOOL, "merge", str(a), str(b), "--rank", "32", *over],
          "full SVD of 6 modules", [*FLOOR, "svd", str(a), "32"], 1)
     _row(f"convert {family} rank 32 to comfyui", [*LORATOOL, "convert", str(a), "--to", "comfyui", *over],
