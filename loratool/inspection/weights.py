@@ -16,7 +16,7 @@ from ..adapter.spectrum import Spectrum
 from ..checks.finding import Finding, finding
 from ..errors import Unsound
 from ..naming.address import DENOISER
-from ..naming.blocks import block
+from ..naming.blocks import block, order
 from ..ops import resize
 from ..ops.rules import Budget, FixedRank
 from ..ops.run import size_of
@@ -128,13 +128,7 @@ def _blocks(sound: Sequence[tuple[LoraLayer, Spectrum]]) -> tuple[dict[str, Any]
     return tuple({"block": name, "modules": len(members),
                   "rms_fro": float(np.sqrt(np.mean([s.energy for s in members]))),
                   "energy_share": sum(s.energy for s in members) / whole if whole else 0.0}
-                 for name, members in sorted(groups.items(), key=lambda item: _order(item[0])))
-
-
-def _order(name: str) -> tuple[int, str]:
-    """Encoders first, then a UNet or DiT from its input to its output."""
-    starts = ("IN", "MID", "OUT", "D", "S", "outside", "other")
-    return next((n for n, start in enumerate(starts, 1) if name.startswith(start)), 0), name
+                 for name, members in sorted(groups.items(), key=lambda item: order(item[0])))
 
 
 def _encoders(sound: Sequence[tuple[LoraLayer, Spectrum]]) -> dict[str, dict[str, Any]]:

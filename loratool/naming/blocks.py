@@ -15,6 +15,12 @@ _RULES = (
 )
 
 
+def order(name: str) -> tuple[int, str]:
+    """For sorting: encoders first, then a UNet or DiT from its input to its output."""
+    starts = ("IN", "MID", "OUT", "D", "S", "outside", "other")
+    return next((n for n, start in enumerate(starts, 1) if name.startswith(start)), 0), name
+
+
 def block(address: Address | None) -> str:
     """IN08, MID, OUT00 of a UNet, D03, S17 of FLUX.1, else the component; ``other`` without address."""
     if address is None:

@@ -161,6 +161,7 @@ def _layer(slot: Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) ->
     component, name = (qualifier.rstrip("."), module) if module else (slot.stem.partition(".")[0],
                                                                       slot.stem.partition(".")[2])
     return OutLayer(slot.stem, component, name, rank, float(rank), min(slot.out, first.inner), first.is_spatial,
+                    first.address,
                     tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, found, reduced),
                     _predict(slot, rank, found))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..adapter.adapter import Adapter, Source
+from ..naming.address import Address
 from ..tensors.writer import TensorSpec
 
 
@@ -25,6 +26,8 @@ class Report:
     norm: float | None = None
     exact: bool = True
     measure: Callable[[], float] | None = None
+    block: str = ""
+    """The block of the model (IN04, D17, clip-l...), in a plan that says ranks per block."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class OutLayer:
     limit: int
     """The largest rank that the module can have."""
     spatial: bool
+    address: Address | None
     tensors: tuple[TensorSpec, ...]
     compute: Callable[[], Produced]
     predicted: Report | None = None

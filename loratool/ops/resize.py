@@ -129,7 +129,7 @@ def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
         return _cut(layer, source, rank, new_alpha, specs)
 
     return OutLayer(layer.stem, component, layer.group.name, rank, new_alpha, min(layer.out, layer.inner),
-                    layer.is_spatial, tuple(specs.values()), compute)
+                    layer.is_spatial, layer.address, tuple(specs.values()), compute)
 
 
 def _copied(layer: LoraLayer, source: Source) -> dict[str, bytes]:

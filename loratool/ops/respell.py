@@ -82,7 +82,7 @@ def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
     specs = _specs(target, terms, rank, scale)
     first = terms[0].layer
     layer = OutLayer(target.stem, *_config_names(target), rank, scale * rank, min(target.out, first.inner),
-                     first.is_spatial, tuple(specs.values()),
+                     first.is_spatial, target.address, tuple(specs.values()),
                      lambda: _compute(target, terms, specs, rank, scale, shared))
     one = {term.multiply for term in terms}
     folded = target.dialect.alpha == "folded" and not target.configured

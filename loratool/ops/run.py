@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import Refused
 from ..metadata import peft
+from ..naming.blocks import block
 from ..tensors.place import PREFIX, Placement, Policy, reason, sync_folder
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
 from . import folder, stamp
@@ -80,7 +81,8 @@ def preview(plan: Plan, target: str) -> Result:
 
     Without spectra (a fixed rank is planned from the header alone) no error is known yet.
     """
-    reports = [layer.predicted or Report(layer.stem, 0, layer.rank) for layer in plan.layers]
+    reports = [replace(layer.predicted or Report(layer.stem, 0, layer.rank), block=block(layer.address))
+               for layer in plan.layers]
     return replace(_result(plan, target, size_of(plan), reports, None), dry_run=True)
 
 

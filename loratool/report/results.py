@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..naming.blocks import order
 from ..ops.plan import Conflict, Report, Result
 from .sanitise import clean
 
@@ -15,6 +16,15 @@ def document(done: Result) -> dict[str, Any]:
             "identical": done.identical, "dry_run": done.dry_run, "notes": list(done.notes),
             "conflict": _conflict(done.conflict),
             "modules": [_module(report) for report in done.modules]}
+
+
+def ranks_per_block(done: Result) -> list[tuple[str, str]]:
+    """Block -> its ranks, lowest and highest, in the order of the model."""
+    found: dict[str, list[int]] = {}
+    for report in done.modules:
+        found.setdefault(report.block, []).append(report.rank)
+    return [(name, str(min(r)) if min(r) == max(r) else f"{min(r)}-{max(r)}")
+            for name, r in sorted(found.items(), key=lambda item: order(item[0]))]
 
 
 def _conflict(found: Conflict | None) -> dict[str, Any] | None:
@@ -40,6 +50,8 @@ def lines(done: Result) -> Iterator[str]:
         yield f"error: {done.error:.6g}"
         yield f"optimum: {done.optimum:.6g}"
         yield f"exact: {'yes' if done.exact else 'no'}"
+    if done.dry_run:
+        yield from (f"ranks.{name}: {told}" for name, told in ranks_per_block(done))
     if done.identical is not None:
         yield f"identical: {'yes' if done.identical else 'no'}"
     for note in done.notes:

@@ -14,6 +14,7 @@ from ..checks.run import Verdict
 from ..inspection.inspect import Inspection
 from ..ops.plan import Conflict, Result
 from .facts import ROW_TITLES, Fact, facts, row, size
+from .results import ranks_per_block
 from .sanitise import clean
 
 STATE_STYLES = {"ok": "green", "warn": "yellow", "broken": "red", "unreadable": "red"}
@@ -104,6 +105,9 @@ def result_facts(done: Result, seconds: float) -> list[Fact]:
     verb = "Would write" if done.dry_run else "Wrote"
     rows = [Fact("output", verb, clean(done.output, 4096), [f"{size(done.bytes)}, {len(done.modules)} modules in "
                                                             f"{done.dialect} names, rank {told}"])]
+    if done.dry_run:
+        ranked = ", ".join(f"{name} {ranks}" for name, ranks in ranks_per_block(done))
+        rows.append(Fact("ranks", "Ranks", ranked))
     if done.dry_run and done.error:
         rows.append(Fact("error", "Predicted", f"error {done.error:.3%} of the update, before rounding"))
     if not done.dry_run:
@@ -136,7 +140,7 @@ def _relation(found: Conflict) -> tuple[str, list[str]]:
     pairs = [(abs(c), c, i, j) for i, row in enumerate(found.cosines) for j, c in enumerate(row) if i < j]
     _, cosine, i, j = max(pairs)
     which = f" (inputs {i + 1} and {j + 1})" if len(pairs) > 1 else ""
-    told = f"cosine {cosine:.3f}{which}: they share {cosine * cosine:.1%} of their energy"
+    told = f"cosine {round(cosine, 3) + 0.0:.3f}{which}: they share {cosine * cosine:.1%} of their energy"
     sizes = ", ".join(f"{norm:.3g}" for norm in found.norms)
     if found.gain < 0.99:
         effect = f"{1 - found.gain ** 2:.1%} of the energy cancels"

@@ -31,9 +31,10 @@ def main() -> None:
 def _table(place: Path, family: str, ranks: tuple[int, int], runs: int) -> None:
     high, low = ranks
     big, a, b = place / "big.safetensors", place / "a.safetensors", place / "b.safetensors"
+    more = [place / f"{name}.safetensors" for name in "cde"]
     small, conv = place / "small.safetensors", place / "conv.safetensors"
     files = ((big, family, high, ""), (a, family, 32, ""), (b, family, 32, ""), (small, "sd1", 2, ""),
-             (conv, "sd1", high // 2, "conv"))
+             (conv, "sd1", high // 2, "conv"), *((path, family, 32, "") for path in more))
     for seed, (path, of, rank, kind) in enumerate(files):
         # In a process of its own: the peak memory of a child counts from that of its parent.
         command = [sys.executable, "-m", "tests.benchmarks.files", str(path), of, str(rank), str(seed)]
@@ -49,6 +50,8 @@ def _table(place: Path, family: str, ranks: tuple[int, int], runs: int) -> None:
          "the floor program", [*FLOOR, "resize", str(conv), out[1], str(low)], runs)
     _row(f"merge 2 x {family} rank 32, exact", [*LORATOOL, "merge", str(a), str(b), "--weights", "0.6,0.4", *over],
          "the floor program", [*FLOOR, "concat", str(a), str(b), out[1]], runs)
+    _row(f"merge 5 x {family} rank 32, exact", [*LORATOOL, "merge", *map(str, (a, b, *more)), *over],
+         "the floor program", [*FLOOR, "concat", *map(str, (a, b, *more)), out[1]], runs)
     _row(f"merge 2 x {family} rank 32 to 32", [*LORATOOL, "merge", str(a), str(b), "--rank", "32", *over],
          "full SVD of 6 modules", [*FLOOR, "svd", str(a), "32"], 1)
     _row(f"convert {family} rank 32 to comfyui", [*LORATOOL, "convert", str(a), "--to", "comfyui", *over],

@@ -1,7 +1,7 @@
-"""Yardstick programs: ``floor.py resize IN OUT RANK``, ``floor.py concat A B OUT``, ``floor.py svd IN RANK``.
+"""Yardstick programs: ``floor.py resize IN OUT RANK``, ``floor.py concat FILE... OUT``, ``floor.py svd IN RANK``.
 
 resize does the least that any resize must: read the bytes, make the Gram matrices of every layer with
-two threads, write as many bytes as the result has. concat does the least that any merge must: read both
+two threads, write as many bytes as the result has. concat does the least that any merge must: read all
 files, scale every up, write the factors side by side. svd is the textbook way: every layer's full product,
 its dense singular value decomposition, of the first modules only (it would take an hour for a file).
 """
@@ -39,11 +39,12 @@ def resize(source: str, target: str, rank: int) -> None:
                 out.write(data)
 
 
-def concat(one: str, two: str, target: str) -> None:
-    with safe_open(one, "numpy") as a, safe_open(two, "numpy") as b, open(target, "wb") as out:
-        for stem in _stems(a.keys()):
-            ups = [file.get_tensor(f"{stem}.lora_up.weight") for file in (a, b)]
-            downs = [file.get_tensor(f"{stem}.lora_down.weight") for file in (a, b)]
+def concat(sources: list[str], target: str) -> None:
+    files = [safe_open(source, "numpy") for source in sources]
+    with open(target, "wb") as out:
+        for stem in _stems(files[0].keys()):
+            ups = [file.get_tensor(f"{stem}.lora_up.weight") for file in files]
+            downs = [file.get_tensor(f"{stem}.lora_down.weight") for file in files]
             scaled = [(up.astype(np.float32) * np.float32(0.25)).astype(np.float16) for up in ups]
             out.write(np.concatenate(scaled, axis=1).tobytes() + np.concatenate(downs).tobytes())
 
@@ -63,6 +64,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "resize":
         resize(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     elif sys.argv[1] == "concat":
-        concat(*sys.argv[2:5])
+        concat(sys.argv[2:-1], sys.argv[-1])
     else:
         svd(sys.argv[2], int(sys.argv[3]))
