@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from loratool.adapter.adapter import Adapter
 from loratool.ops import merge, resize, run
 from loratool.ops.rules import Budget, FixedRank, PerLayer, RankRule
-from loratool.tensors.place import Policy
+from loratool.tensors.policy import Policy
 
 RANK, TARGET, THREADS = 32, 8, 2
 

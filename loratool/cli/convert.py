@@ -8,7 +8,7 @@ from ..adapter.adapter import Adapter
 from ..naming.dialect import ALIASES, TARGETS
 from ..naming.families import FAMILIES
 from ..ops.convert import plan
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from . import options
 from .console import Out
 from .operate import run_plan

@@ -11,7 +11,7 @@ from ..adapter.adapter import Adapter
 from ..errors import UsageError
 from ..naming.families import FAMILIES
 from ..ops.merge import plan
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from . import options
 from .console import Out
 from .inputs import expand

@@ -8,7 +8,7 @@ from ..ops import run
 from ..ops.plan import Plan, Result
 from ..report import results
 from ..report.sanitise import clean
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from .console import Out, Progress
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..config import COLORS, FORMATS, load
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from .console import Out
 from .memory import keep_freed_memory
 

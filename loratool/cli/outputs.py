@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from ..errors import UsageError
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from .inputs import is_adapter_folder
 
 

@@ -13,7 +13,7 @@ from ..errors import Refused, UsageError
 from ..ops import merge, recipe, resize
 from ..ops.plan import Plan
 from ..ops.rules import PerLayer, RankRule
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from .console import Out
 from .operate import execute, show
 from .outputs import target

@@ -9,7 +9,7 @@ import click
 from ..adapter.adapter import Adapter
 from ..errors import UsageError
 from ..ops.resize import plan
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 from . import options
 from .console import Out
 from .operate import run_plan

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..adapter.adapter import COMPONENT_FOLDERS
 from ..errors import OutputError, Refused, WouldOverwrite
 from ..metadata import peft
-from ..tensors.place import Policy
+from ..tensors.policy import Policy
 
 
 def require_replaceable(target: str, policy: Policy, inputs: Sequence[str]) -> None:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from ..errors import Refused
 from ..metadata import peft
 from ..naming.blocks import block
-from ..tensors.place import PREFIX, Placement, Policy, reason, sync_folder
+from ..tensors.place import PREFIX, Placement, reason, sync_folder
+from ..tensors.policy import Policy
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
 from . import folder, stamp
 from .configured import config_file

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -17,6 +15,8 @@ def clean(text: str, limit: int = 300) -> str:
 
 
 def _visible(character: str) -> str:
+    import unicodedata
+
     if unicodedata.category(character) not in _HIDDEN:
         return character
     code = ord(character)

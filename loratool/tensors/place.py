@@ -15,22 +15,14 @@ import shutil
 import stat
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..errors import DiskFull, NotAFile, OutputError, Refused, WouldOverwrite
+from .policy import Policy
 
 PREFIX = ".loratool-"
 STALE_SECONDS = 3600.0
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems without hard links answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What may happen to files that exist."""
-
-    overwrite: bool = False
-    in_place: bool = False
 
 
 class Placement:

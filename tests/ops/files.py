@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from loratool.adapter.adapter import Adapter
 from loratool.ops import convert, merge, resize, run
 from loratool.ops.rules import FixedRank
-from loratool.tensors.place import Policy
+from loratool.tensors.policy import Policy
 
 DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 UNIT = {"F16": 2.0 ** -11, "BF16": 2.0 ** -8, "F32": 2.0 ** -24}

@@ -13,7 +13,7 @@ from loratool.errors import LoratoolError, OutputError, Refused, Unsound, WouldO
 from loratool.ops import convert, resize, run
 from loratool.ops.plan import Produced
 from loratool.ops.rules import FixedRank
-from loratool.tensors.place import Policy
+from loratool.tensors.policy import Policy
 
 from .files import CONV, CROSS, SHAPES, TE, K, Q, do_convert, do_resize, layer, same, save, sd1, sha256, tensors_of
 

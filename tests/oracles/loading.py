@@ -19,7 +19,7 @@ from loratool.naming.dialect import split_prefix
 from loratool.naming.keymap import keymap
 from loratool.naming.suffix import split_suffix
 from loratool.ops import convert, run
-from loratool.tensors.place import Policy
+from loratool.tensors.policy import Policy
 
 PROBES = 3
 

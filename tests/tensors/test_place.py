@@ -12,7 +12,8 @@ import time
 import pytest
 
 from loratool.errors import NotAFile, OutputError, Refused, WouldOverwrite
-from loratool.tensors.place import PREFIX, STALE_SECONDS, Placement, Policy, sweep
+from loratool.tensors.place import PREFIX, STALE_SECONDS, Placement, sweep
+from loratool.tensors.policy import Policy
 
 OVER, IN_PLACE = Policy(overwrite=True), Policy(in_place=True)
 

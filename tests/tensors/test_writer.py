@@ -21,7 +21,8 @@ import torch
 from safetensors import safe_open
 
 from loratool.errors import LoratoolError, OutputError, ReadBackError, WouldOverwrite
-from loratool.tensors.place import Placement, Policy
+from loratool.tensors.place import Placement
+from loratool.tensors.policy import Policy
 from loratool.tensors.reader import TensorFile
 from loratool.tensors.writer import TensorSpec, Writer, header_text
 
@@ -318,7 +319,8 @@ def test_the_disk_is_asked_before_the_name_is_given(old, monkeypatch):
 FULL = """
     import os, resource, sys
     from loratool.errors import LoratoolError
-    from loratool.tensors.place import Placement, Policy
+    from loratool.tensors.place import Placement
+from loratool.tensors.policy import Policy
     from loratool.tensors.writer import TensorSpec, Writer
     target, limit, reserve = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "reserve"
     if limit:
@@ -371,7 +373,8 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_new(small, reserve):
 
 KILLED = """
     import os, sys
-    from loratool.tensors.place import Placement, Policy
+    from loratool.tensors.place import Placement
+from loratool.tensors.policy import Policy
     from loratool.tensors.writer import TensorSpec, Writer
     spec, other = TensorSpec("a", "U8", (1_500_000,)), TensorSpec("b", "U8", (1_500_000,))
     for n in range(10_000):
