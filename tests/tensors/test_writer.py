@@ -320,7 +320,7 @@ FULL = """
     import os, resource, sys
     from loratool.errors import LoratoolError
     from loratool.tensors.place import Placement
-from loratool.tensors.policy import Policy
+    from loratool.tensors.policy import Policy
     from loratool.tensors.writer import TensorSpec, Writer
     target, limit, reserve = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "reserve"
     if limit:
@@ -374,7 +374,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_new(small, reserve):
 KILLED = """
     import os, sys
     from loratool.tensors.place import Placement
-from loratool.tensors.policy import Policy
+    from loratool.tensors.policy import Policy
     from loratool.tensors.writer import TensorSpec, Writer
     spec, other = TensorSpec("a", "U8", (1_500_000,)), TensorSpec("b", "U8", (1_500_000,))
     for n in range(10_000):
