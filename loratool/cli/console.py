@@ -93,6 +93,11 @@ def complain(error: LoratoolError) -> None:
 def report_error(error: LoratoolError, arguments: Sequence[str]) -> None:
     """An error that ended the command; in JSON it also fills the envelope."""
     complain(error)
+    fill_envelope(error, arguments)
+
+
+def fill_envelope(error: LoratoolError, arguments: Sequence[str]) -> None:
+    """The answer on stdout where JSON was asked for and the command gave none."""
     asked = "json" if "--json" in arguments else _asked_format(arguments)
     command = next((a for a in arguments if not a.startswith("-")), "")
     if asked == "json":

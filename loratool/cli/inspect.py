@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..adapter.adapter import Adapter
-from ..errors import InputError, LoratoolError, UsageError
+from ..errors import InputError, LoratoolError, Unsound, UsageError
 from ..inspection.inspect import Inspection, inspect, with_weights
 from ..report import envelope, plain
 from ..report.sanitise import clean
@@ -75,7 +75,11 @@ def _weighed(adapter: Adapter, found: Inspection, threads: int) -> Inspection:
         return found
     from ..inspection.weights import weigh
 
-    weights = weigh(adapter, threads)
+    try:
+        weights = weigh(adapter, threads)
+    except Unsound:
+        # The findings of the header say what is wrong; the rest of the answer still holds.
+        return found
     return with_weights(found, weights) if weights else found
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import Interrupted, LoratoolError, OutputError
-from .console import report_error, write_what_fits
+from ..errors import Interrupted, LoratoolError, OutputError, UsageError
+from .console import fill_envelope, report_error, write_what_fits
 
 COMMANDS = {
     "inspect": "What a file is: base model, algorithm, rank, alpha, trigger, health.",
@@ -78,6 +78,7 @@ def run(arguments: list[str]) -> int:
         return 2
     except click.ClickException as error:
         error.show()
+        fill_envelope(UsageError(error.format_message()), arguments)
         return 2
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _report(Interrupted("interrupted; nothing half-written was left behind"), arguments)

@@ -80,7 +80,7 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
 
 def parse_rule(told: dict[str, Any]) -> RankRule | None:
     """The one rule that was given; None when none was. Raises UsageError for several."""
-    given = [name for name in RULES if told[name] not in (None, False)]
+    given = [name for name in RULES if _given(told[name])]
     if len(given) > 1:
         raise UsageError(f"{_flag(given[0])} and {_flag(given[1])} exclude one another", hint="Give exactly one rule.")
     rule = given[0] if given else None
@@ -105,13 +105,18 @@ def _check_companions(rule: str | None, told: dict[str, Any]) -> None:
         raise UsageError(f"{_flag(limits[0])} needs a rule that chooses ranks, such as --energy or --size")
 
 
+def _given(value: Any) -> bool:
+    """0 is a value too (and refused as one); it equals False."""
+    return value is not None and value is not False
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
 def label(told: dict[str, Any]) -> str:
     """A short word for the rule, for derived names: r16, energy0.99, 20000000b."""
-    rule = next((name for name in RULES if told[name] not in (None, False)), "exact")
+    rule = next((name for name in RULES if _given(told[name])), "exact")
     if rule in ("rank", "exact", "lossless"):
         return f"r{told['rank']}" if rule == "rank" else rule
     return f"{int(told[rule])}b" if rule == "size" else f"{rule.replace('_', '-')}{told[rule]:g}"

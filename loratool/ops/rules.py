@@ -80,7 +80,7 @@ class PerLayer:
         share = self.kind in ("energy", "sv-fro", "sv-cumulative")
         if share and not 0.0 < self.value <= 1.0:
             raise UsageError(f"--{self.kind} is a share between 0 and 1 (or 0% and 100%)")
-        if self.kind == "sv-ratio" and self.value < 1.0:
+        if self.kind == "sv-ratio" and not self.value >= 1.0:
             raise UsageError("--sv-ratio is at least 1: it keeps directions above sigma_1 / ratio")
 
     def ranks(self, spectra: Sequence[Spectrum], size_of: SizeOf) -> Ranks:
