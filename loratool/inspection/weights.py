@@ -17,7 +17,7 @@ from ..checks.finding import Finding, finding
 from ..errors import Unsound
 from ..naming.address import DENOISER
 from ..naming.blocks import block, order
-from ..ops import resize
+from ..ops import gate, resize
 from ..ops.rules import Budget, FixedRank
 from ..ops.run import size_of
 
@@ -82,7 +82,16 @@ def _summary(adapter: Adapter, spectra: Sequence[Spectrum], complete: bool) -> d
             "stable_rank_median": median(s.stable_rank() for s in alive),
             "energy_by_rank": by_rank,
             "rank_for": {f"{share:g}": rank_for(by_rank, share) for share in SHARES},
-            "resize": _suggestions(adapter, spectra, by_rank) if complete else []}
+            "resize": _suggestions(adapter, spectra, by_rank) if complete and _resizable(adapter) else []}
+
+
+def _resizable(adapter: Adapter) -> bool:
+    """Whether resize would take the file; where it would not, the sound layers still have their figures."""
+    try:
+        gate.require_sound(adapter)
+    except Unsound:
+        return False
+    return True
 
 
 def energy_by_rank(spectra: Sequence[Spectrum]) -> list[float]:

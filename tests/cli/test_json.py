@@ -86,6 +86,12 @@ def test_an_error_fills_the_envelope(call):
     assert "no up half" in document["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("arguments", [("resize", "--nope"), ("inspect",), ("convert", "x.safetensors")])
+def test_a_usage_error_of_the_parser_fills_the_envelope(call, arguments):
+    document = parsed(call(*arguments, "--json"), arguments[0])
+    assert (document["exit_code"], document["errors"][0]["code"]) == (2, "USAGE")
+
+
 def test_json_never_holds_nan(call, place):
     import numpy as np
     from safetensors.numpy import save_file

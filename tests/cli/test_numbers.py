@@ -70,7 +70,8 @@ def test_a_shared_budget_beats_one_rank_for_all_at_equal_bytes(call):
 @pytest.mark.parametrize("arguments", [
     (), ("--rank", "4", "--energy", "0.9"), ("--size", "1MB", "--error", "1%"), ("--energy", "much"),
     ("--size", "20 miles"), ("--rank", "4", "--min-rank", "2"), ("--energy", "0.9", "--conv-rank", "3"),
-    ("--energy", "0.9", "--kohya-compat"), ("--lossless", "--sv-fro", "0.9"), ("--energy", "101%")])
+    ("--energy", "0.9", "--kohya-compat"), ("--lossless", "--sv-fro", "0.9"), ("--energy", "101%"),
+    ("--energy", "0"), ("--rank", "4", "--energy", "0"), ("--sv-ratio", "nan")])
 def test_no_rule_several_rules_and_senseless_values_are_usage_errors(call, place, arguments):
     assert call("resize", A, *arguments).code == 2
     assert not list((place / "fixtures").glob("*.r4*"))
@@ -185,3 +186,12 @@ def test_inspect_weights_finds_dead_and_broken_layers(call):
     assert ["UNTRAINED"] in [layer.get("flags") for layer in dead["layers"]]
     nan, = data(call("inspect", "--weights", "--json", "fixtures/broken/nan.safetensors"))
     assert nan["health"]["status"] == "broken" and nan["spectrum"]["resize"] == []
+
+
+@pytest.mark.parametrize("name", ["half_missing", "rank_mismatch", "swapped"])
+def test_inspect_weights_gives_the_figures_of_the_sound_layers(call, name):
+    """A file that resize refuses has no suggestions, but it can be read, and hides no other."""
+    entry, other = data(call("inspect", "--weights", "--layers", "--json", f"fixtures/broken/{name}.safetensors", A))
+    assert entry["health"]["status"] == "broken" and entry["spectrum"]["resize"] == []
+    assert any("fro" in layer for layer in entry["layers"])
+    assert other["spectrum"]["resize"]
