@@ -38,7 +38,7 @@ class Source:
     """The text of adapter_config.json, where there is one."""
 
     def config_for(self, group: Group) -> tuple[peft.PeftConfig, str] | None:
-        component = group.prefix.removesuffix("base_model.model.").rstrip(".")
+        component = group.component
         found = self.configs.get(component) or self.configs.get("")
         return (found, self.config_source) if found else None
 
@@ -105,13 +105,31 @@ class Adapter:
     def declared(self) -> DeclaredBase | None:
         return declared_base(self.metadata)
 
-    @property
+    @cached_property
     def lora_layers(self) -> list[LoraLayer]:
         return [layer for layer in self.layers.values() if isinstance(layer, LoraLayer)]
 
     @property
     def carried(self) -> list[CarriedLayer]:
         return [layer for layer in self.layers.values() if isinstance(layer, CarriedLayer)]
+
+    @cached_property
+    def modules(self) -> dict[tuple[str, str], list[Layer]]:
+        """Component and module -> the layers that hold it or some of its rows; unmapped names left out."""
+        found: dict[tuple[str, str], list[Layer]] = {}
+        for layer in self.layers.values():
+            if layer.address is not None:
+                found.setdefault(layer.address.whole, []).append(layer)
+        return found
+
+    @property
+    def keys(self) -> list[str]:
+        """All keys, qualified by their component, in the order of the file."""
+        return [source.qualifier + info.name for source in self.sources
+                for info in source.file.header.in_file_order()]
+
+    def source_of(self, layer: Layer) -> Source:
+        return next(source for source in self.sources if source.file is layer.file)
 
     @cached_property
     def dialects(self) -> dict[str, Counter[str]]:

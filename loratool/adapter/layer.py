@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..naming.address import Address
+from ..metadata import peft
+from ..naming.address import Address, share_rows
 from ..naming.dialect import split_prefix
 from ..naming.suffix import split_suffix
 from ..tensors.header import TensorInfo
@@ -28,6 +30,11 @@ class Group:
     suffixes: dict[str, str] = field(default_factory=dict)
     twice: list[str] = field(default_factory=list)
     """Keys whose role another key of the module has already."""
+
+    @property
+    def component(self) -> str:
+        """The component as PEFT's configuration names it; "" where the keys begin with the module."""
+        return self.prefix.removesuffix(peft.WRAPPER).rstrip(".")
 
     @property
     def algorithm(self) -> str:
@@ -92,6 +99,15 @@ class Layer:
     @property
     def keys(self) -> list[str]:
         return [*self.group.roles.values(), *self.group.twice]
+
+
+def twins(layers: Sequence[Layer]) -> Iterator[tuple[Layer, Layer]]:
+    """Each layer of a module that holds rows of an earlier one, with that one."""
+    for number, layer in enumerate(layers):
+        for other in layers[:number]:
+            if layer.address and other.address and share_rows(layer.address.rows, other.address.rows):
+                yield layer, other
+                break
 
 
 @dataclass(frozen=True)

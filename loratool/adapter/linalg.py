@@ -20,6 +20,8 @@ Array = np.ndarray
 
 WELL_CONDITIONED = 1e-4
 """Least ratio of the Cholesky pivots at which L^-1 is trusted (relative error eps / ratio**2)."""
+FINE = frozenset({"F32", "F64"})
+"""Dtypes whose rounding is below the floor of the Gram form: their cores are asked for ``exact``."""
 CANCELLATION = 1e-10
 """Below this share of the squared sizes of its factors a squared norm from Grams has lost its digits."""
 

@@ -43,6 +43,10 @@ class Spectrum:
     def norm(self) -> float:
         return float(self.energy ** 0.5)
 
+    def tail(self, rank: int) -> float:
+        """The norm of what a cut at ``rank`` loses: the least possible error."""
+        return float(np.sqrt(np.square(self.sigma[rank:]).sum()))
+
     def stable_rank(self) -> float:
         """|dW|_F^2 / sigma_1^2: 1 where one direction carries all. 0 for a zero update."""
         return self.energy / float(self.sigma[0]) ** 2 if self.energy else 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LEVELS = ("header", "structure", "values", "family")
-SEVERITIES = ("info", "warn", "error")
 
 
 class Rule(NamedTuple):

@@ -11,8 +11,6 @@ from . import family, structure, values
 from .finding import Finding, finding
 from .rules import LEVELS
 
-VERDICTS = ("ok", "warn", "broken", "unreadable")
-
 
 class Verdict(NamedTuple):
     """What validation says of one path."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from ..adapter.adapter import Adapter
 from ..adapter.alpha import stored_alpha
+from ..adapter.layer import twins
 from ..adapter.lora import LoraLayer
 from ..metadata import peft
 from ..metadata.fields import unparsed
-from ..naming.address import Rows, share_rows
 from ..tensors.dtypes import FLOATS
 from .finding import Finding, finding
 
@@ -53,15 +53,9 @@ def _factors(adapter: Adapter) -> Iterator[Finding]:
 
 
 def _duplicates(adapter: Adapter) -> Iterator[Finding]:
-    by_module: dict[tuple[str, str], list[tuple[str, Rows | None]]] = {}
-    for layer in adapter.layers.values():
-        if layer.address is not None:
-            by_module.setdefault(layer.address.whole, []).append((layer.stem, layer.address.rows))
-    for stems in by_module.values():
-        for number, (stem, rows) in enumerate(stems):
-            twin = next((s for s, other in stems[:number] if share_rows(rows, other)), None)
-            if twin is not None:
-                yield finding("DUPLICATE_MODULE", f"is the same weight as {twin}", stem)
+    for layers in adapter.modules.values():
+        for layer, twin in twins(layers):
+            yield finding("DUPLICATE_MODULE", f"is the same weight as {twin.stem}", layer.stem)
 
 
 def _alphas(adapter: Adapter) -> Iterator[Finding]:

@@ -56,9 +56,6 @@ class Out:
         for part in parts:
             screen.print(part)
 
-    def error(self, error: LoratoolError) -> None:
-        complain(error)
-
 
 _ASCII = {"→": "->", "·": "|", "×": "x", "…": "...", "³": "3"}
 
@@ -88,12 +85,6 @@ def complain(error: LoratoolError) -> None:
     print(f"loratool: {where + ': ' if where else ''}{clean(error.message, 2000)}", file=sys.stderr)
     if error.hint:
         print(f"  {clean(error.hint, 2000)}", file=sys.stderr)
-
-
-def report_error(error: LoratoolError, arguments: Sequence[str]) -> None:
-    """An error that ended the command; in JSON it also fills the envelope."""
-    complain(error)
-    fill_envelope(error, arguments)
 
 
 def fill_envelope(error: LoratoolError, arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..metadata.peft import CONFIG_NAME, MODEL_NAME
 
@@ -41,6 +41,12 @@ def _inside(folder: str) -> Iterator[str]:
         for name in sorted(names):
             if name.lower().endswith(".safetensors"):
                 yield os.path.join(place, name)
+
+
+def joint_code(codes: Iterable[int]) -> int:
+    """The exit code for several inputs: their own where they agree, else 1."""
+    found = set(codes)
+    return found.pop() if len(found) == 1 else 1 if found else 0
 
 
 def _from_stdin(null: bool) -> list[str]:

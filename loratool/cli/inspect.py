@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import click
 
 from ..adapter.adapter import Adapter
-from ..errors import InputError, LoratoolError, Unsound, UsageError
+from ..errors import InputError, UsageError
 from ..inspection.inspect import Inspection, inspect, with_weights
 from ..report import envelope, plain
 from ..report.sanitise import clean
 from . import options
-from .console import Out
-from .inputs import expand
+from .console import Out, complain
+from .inputs import expand, joint_code
 
 
 @click.command("inspect", short_help="What a file is.")
@@ -39,34 +42,43 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, w
     if sum((layers, keys, metadata_key is not None)) > 1:
         raise UsageError("--layers, --keys and --metadata exclude one another")
     paths = expand(files, recursive, null)
-    found, errors = _inspect_all(paths, layers, out.settings.workers if weights else 0)
-    code = _exit_code(errors, len(paths))
-    if out.is_json:
-        out.json([what.document() if isinstance(what, Inspection) else envelope.failed(path, what)
-                  for path, what in found], errors, code)
-    elif keys or metadata_key is not None:
-        _print_raw(out, paths, metadata_key if not keys else None)
+    if (keys or metadata_key is not None) and not out.is_json:
+        errors, code = _ending(_each(paths, lambda adapter: out.lines(
+            _key_lines(adapter) if keys else _metadata_lines(adapter, metadata_key or ""))))
     else:
-        _print(out, found, layers)
+        threads = out.settings.workers if weights else 0
+        found = _each(paths, lambda adapter: _weighed(adapter, inspect(adapter, layers), threads))
+        errors, code = _ending(found)
+        if out.is_json:
+            out.json([envelope.failed(path, what) if isinstance(what, InputError) else what.document()
+                      for path, what in found], errors, code)
+        else:
+            _print(out, found, layers)
     for error in errors:
-        out.error(error)
+        complain(error)
     return code
 
 
-Found = list[tuple[str, Inspection | LoratoolError]]
+T = TypeVar("T")
+Found = Sequence[tuple[str, T | InputError]]
 
 
-def _inspect_all(paths: list[str], layers: bool, weigh_with: int) -> tuple[Found, list[LoratoolError]]:
-    found: Found = []
-    errors: list[LoratoolError] = []
+def _each(paths: list[str], look: Callable[[Adapter], T]) -> Found[T]:
+    """What ``look`` makes of each adapter; one that cannot be read does not hide the others."""
+    found: list[tuple[str, T | InputError]] = []
     for path in paths:
         try:
             with Adapter.open(path) as adapter:
-                found.append((path, _weighed(adapter, inspect(adapter, layers), weigh_with)))
+                found.append((path, look(adapter)))
         except InputError as error:
             found.append((path, error))
-            errors.append(error)
-    return found, errors
+    return found
+
+
+def _ending(found: Found[T]) -> tuple[list[InputError], int]:
+    """The errors, and the exit code of all."""
+    errors = [what for _, what in found if isinstance(what, InputError)]
+    return errors, joint_code(what.exit_code if isinstance(what, InputError) else 0 for _, what in found)
 
 
 def _weighed(adapter: Adapter, found: Inspection, threads: int) -> Inspection:
@@ -75,22 +87,11 @@ def _weighed(adapter: Adapter, found: Inspection, threads: int) -> Inspection:
         return found
     from ..inspection.weights import weigh
 
-    try:
-        weights = weigh(adapter, threads)
-    except Unsound:
-        # The findings of the header say what is wrong; the rest of the answer still holds.
-        return found
+    weights = weigh(adapter, threads)
     return with_weights(found, weights) if weights else found
 
 
-def _exit_code(errors: list[LoratoolError], count: int) -> int:
-    if not errors:
-        return 0
-    codes = {error.exit_code for error in errors}
-    return codes.pop() if len(errors) == count and len(codes) == 1 else 1
-
-
-def _print(out: Out, found: Found, layers: bool) -> None:
+def _print(out: Out, found: Found[Inspection], layers: bool) -> None:
     good = [what for _, what in found if isinstance(what, Inspection)]
     if out.quiet:
         out.lines(clean(what.path, 4096) for what in good)
@@ -117,16 +118,6 @@ def _layer_rows(found: Inspection) -> list[str]:
         shape = "x".join(map(str, layer.get("shape", ())))
         rows.append(f"{clean(layer['name'])}\t{shape}\t{layer.get('rank', '')}\t{layer.get('alpha', '')}")
     return rows
-
-
-def _print_raw(out: Out, paths: list[str], metadata_key: str | None) -> None:
-    """Keys or metadata as they are, made safe for a terminal."""
-    for path in paths:
-        try:
-            with Adapter.open(path) as adapter:
-                out.lines(_key_lines(adapter) if metadata_key is None else _metadata_lines(adapter, metadata_key))
-        except InputError:
-            continue  # reported once already
 
 
 def _key_lines(adapter: Adapter) -> list[str]:

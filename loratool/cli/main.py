@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import Interrupted, LoratoolError, OutputError, UsageError
-from .console import fill_envelope, report_error, write_what_fits
+from .console import complain, fill_envelope, write_what_fits
 
 COMMANDS = {
     "inspect": "What a file is: base model, algorithm, rank, alpha, trigger, health.",
@@ -98,7 +98,8 @@ def _report(error: LoratoolError, arguments: list[str]) -> int:
         import traceback
 
         traceback.print_exception(error)
-    report_error(error, arguments)
+    complain(error)
+    fill_envelope(error, arguments)
     return error.exit_code
 
 

@@ -17,7 +17,7 @@ from .console import Out
 from .inputs import expand
 from .operate import run_plan
 from .outputs import target
-from .rank_rules import label, parse_rule, rank_rules, take
+from .rank_rules import name_fields, parse_rule, rank_rules, take
 from .replay import replay
 
 
@@ -90,7 +90,6 @@ def command(files: tuple[str, ...], weights: str | None, component: tuple[str, .
         adapters = [stack.enter_context(Adapter.open(path, family)) for path in paths]
         planned = plan(adapters, parse_weights(weights, len(paths)), rule, dtype,
                        out.settings.workers, parse_components(component, len(paths)))
-        fields = {"rank": label(told).removeprefix("r"), "rule": label(told), "family": planned.family or "unknown",
-                  "dialect": planned.dialect}
+        fields = name_fields(told, planned.family, planned.dialect)
         return run_plan(out, planned, target(output, paths[0], "{stem}.merged{ext}", fields, policy, planned.folder),
                         policy, dry_run)

@@ -114,7 +114,13 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def label(told: dict[str, Any]) -> str:
+def name_fields(told: dict[str, Any], family: str | None, dialect: str) -> dict[str, object]:
+    """What a template of an output's name can hold."""
+    word = _label(told)
+    return {"rank": word.removeprefix("r"), "rule": word, "family": family or "unknown", "dialect": dialect}
+
+
+def _label(told: dict[str, Any]) -> str:
     """A short word for the rule, for derived names: r16, energy0.99, 20000000b."""
     rule = next((name for name in RULES if _given(told[name])), "exact")
     if rule in ("rank", "exact", "lossless"):

@@ -14,7 +14,7 @@ from . import options
 from .console import Out
 from .operate import run_plan
 from .outputs import target
-from .rank_rules import label, parse_rule, rank_rules, take
+from .rank_rules import name_fields, parse_rule, rank_rules, take
 from .replay import replay
 
 
@@ -53,7 +53,6 @@ def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str 
         raise UsageError("no rule says how far to resize", hint="For example --rank 16, --energy 99% or --size 20MB.")
     with Adapter.open(file) as adapter:
         planned = plan(adapter, rule, alpha, out.settings.workers)
-        fields = {"rank": label(told).removeprefix("r"), "rule": label(told), "family": adapter.family or "unknown",
-                  "dialect": adapter.key_format}
+        fields = name_fields(told, planned.family, planned.dialect)
         return run_plan(out, planned, target(output, file, "{stem}.{rule}{ext}", fields, policy, planned.folder),
                         policy, dry_run)

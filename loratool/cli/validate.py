@@ -11,7 +11,7 @@ from ..report import ci, verdicts
 from ..report.sanitise import clean
 from . import options
 from .console import Out
-from .inputs import expand
+from .inputs import expand, joint_code
 
 FAIL_ON = {"error": ("broken",), "warn": ("broken", "warn")}
 
@@ -49,7 +49,7 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fai
     loratool validate --explain R21
     """
     found = [validate(path, level, out.settings.workers) for path in expand(files, recursive, null)]
-    code = _exit_code(found, FAIL_ON[fail_on])
+    code = joint_code(_code(verdict, FAIL_ON[fail_on]) for verdict in found)
     if form:
         out.lines(ci.render(form, found))
     elif out.is_json:
@@ -69,8 +69,3 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fai
 
 def _code(verdict: Verdict, failing: tuple[str, ...]) -> int:
     return 3 if verdict.verdict == "unreadable" else 1 if verdict.verdict in failing else 0
-
-
-def _exit_code(found: list[Verdict], failing: tuple[str, ...]) -> int:
-    codes = {_code(verdict, failing) for verdict in found}
-    return codes.pop() if len(codes) == 1 else 0 if not codes else 1

@@ -16,6 +16,17 @@ from typing import Any
 HEADER_KEY = "lora_adapter_metadata"
 CONFIG_NAME = "adapter_config.json"
 MODEL_NAME = "adapter_model.safetensors"
+WRAPPER = "base_model.model."
+"""What PEFT's own files put before each module; a component's name may stand before it."""
+
+
+def split_stem(stem: str) -> tuple[str, str]:
+    """Component ("" for none) and module, as a configuration names them."""
+    component, wrapper, module = stem.partition(WRAPPER)
+    if wrapper:
+        return component.rstrip("."), module
+    component, _, module = stem.partition(".")
+    return component, module
 
 
 @dataclass(frozen=True)

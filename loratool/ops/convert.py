@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from ..adapter.adapter import Adapter, Source
+from ..adapter.adapter import Adapter
 from ..adapter.cover import cover, height_of
-from ..adapter.layer import Layer
+from ..adapter.layer import Layer, twins
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped, Unsound, WouldLose
 from ..metadata import peft
-from ..naming.address import Address, share_rows
+from ..naming.address import Address
 from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
@@ -37,11 +37,9 @@ class _Work:
     dialect: Dialect
     keys: KeyMap
     came_from: origin.Origin | None
-    sources: dict[int, Source]
     layers: list[Respelled] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
 
     @property
     def returns(self) -> bool:
@@ -69,9 +67,9 @@ def plan(adapter: Adapter, to: str, drop_unsupported: bool = False) -> Plan:
 
 def _convert(adapter: Adapter, to: str, came_from: origin.Origin | None, drop: bool) -> _Work:
     assert adapter.family is not None
-    work = _Work(adapter, DIALECTS[to], keymap(adapter.family), came_from, {id(s.file): s for s in adapter.sources})
+    work = _Work(adapter, DIALECTS[to], keymap(adapter.family), came_from)
     _refuse_unmapped(work, drop)
-    for (component, module), layers in _by_module(adapter).items():
+    for (component, module), layers in adapter.modules.items():
         _convert_module(work, component, module, layers, drop)
     return work
 
@@ -107,14 +105,6 @@ def _refuse_unmapped(work: _Work, drop: bool) -> None:
     work.dropped += lost
 
 
-def _by_module(adapter: Adapter) -> dict[tuple[str, str], list[Layer]]:
-    found: dict[tuple[str, str], list[Layer]] = {}
-    for layer in adapter.layers.values():
-        if layer.address is not None:
-            found.setdefault(layer.address.whole, []).append(layer)
-    return found
-
-
 def _convert_module(work: _Work, component: str, module: str, layers: Sequence[Layer], drop: bool) -> None:
     _refuse_twice(work, layers)
     targets = work.keys.targets(component, module, work.dialect)
@@ -134,11 +124,9 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
 
 def _refuse_twice(work: _Work, layers: Sequence[Layer]) -> None:
     """Raise Unsound where two layers, of whatever algorithm, are the same rows of a weight."""
-    for number, layer in enumerate(layers):
-        for other in layers[:number]:
-            if layer.address and other.address and share_rows(layer.address.rows, other.address.rows):
-                raise Unsound(f"is the same weight as {other.stem}", path=work.adapter.path, key=layer.stem,
-                              hint="Remove one of them: loaders differ in which they use.")
+    for layer, twin in twins(layers):
+        raise Unsound(f"is the same weight as {twin.stem}", path=work.adapter.path, key=layer.stem,
+                      hint="Remove one of them: loaders differ in which they use.")
 
 
 def _target(work: _Work, name: str, address: Address, out: int,
@@ -154,7 +142,7 @@ def _rename_whole(work: _Work, layer: Layer, targets: Sequence[tuple[str, Addres
     exact = [name for name, address in targets if address == layer.address]
     same_form = layer.group.style != "peft" and work.dialect.alpha == "tensor"
     if exact and same_form:
-        source = work.sources[id(layer.file)]
+        source = work.adapter.source_of(layer)
         for role, key in layer.group.roles.items():
             work.carried.append(Carried(source, key, f"{exact[0]}.{layer.group.suffixes[role]}"))
         return

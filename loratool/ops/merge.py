@@ -82,8 +82,7 @@ def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], family: str
     before = metadata.pop(peft.HEADER_KEY, None)
     if dialect is not None and dialect.alpha == "folded" and not first.is_folder:
         metadata[peft.HEADER_KEY] = configuration(layers, family, before)
-    order = [source.qualifier + info.name for source in first.sources for info in source.file.header.in_file_order()]
-    return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, order,
+    return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, first.keys,
                 late={recipe.PARENTS: lambda: recipe.parents(adapters, weights)}, recipe=kept)
 
 
@@ -140,7 +139,7 @@ def _look(slot: Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
     gram = member.T @ (grams[0] * grams[1]) @ member
     summed = _sum(parts)
     known = grams if summed[0].shape == up.shape else None
-    exact = dtype in ("F32", "F64")
+    exact = dtype in linalg.FINE
     sigma = linalg.core(*summed, exact, known).sigma if summed[0].any() else np.zeros(1)
     sigma = np.where(sigma > NOISE * np.sqrt(np.clip(np.diagonal(gram), 0.0, None)).sum(), sigma, 0.0)
     return Spectrum(slot.stem, sigma, slot.out, slot.first.inner, summed[0].shape[1], slot.first.is_spatial, dtype,
@@ -157,17 +156,14 @@ def _layer(slot: Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) ->
     if slot.has_alpha:
         stored = first.info("alpha")
         specs["alpha"] = alpha_spec(f"{slot.stem}.alpha", float(rank), dtype, stored.shape if stored else ())
-    qualifier, _, module = slot.stem.partition("base_model.model.")
-    component, name = (qualifier.rstrip("."), module) if module else (slot.stem.partition(".")[0],
-                                                                      slot.stem.partition(".")[2])
-    return OutLayer(slot.stem, component, name, rank, float(rank), min(slot.out, first.inner), first.is_spatial,
-                    first.address,
-                    tuple(specs.values()), lambda: _compute(slot, rank, dtype, specs, found, reduced),
+    return OutLayer(slot.stem, *peft.split_stem(slot.stem), rank, float(rank), min(slot.out, first.inner),
+                    first.is_spatial, first.address, tuple(specs.values()),
+                    lambda: _compute(slot, rank, dtype, specs, found, reduced),
                     _predict(slot, rank, found))
 
 
 def _predict(slot: Slot, rank: int, found: Spectrum) -> Report:
-    tail = float(np.sqrt(np.square(found.sigma[rank:]).sum()))
+    tail = found.tail(rank)
     return Report(slot.stem, _highest(slot), rank, tail, tail, found.norm, exact=False)
 
 
@@ -180,7 +176,7 @@ def _compute(slot: Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], fo
     up, down = _sum(_parts(slot))
     new_up, new_down, optimum = up, down, 0.0
     if rank < up.shape[1]:
-        core = linalg.core(up, down, exact=dtype in ("F32", "F64"))
+        core = linalg.core(up, down, exact=dtype in linalg.FINE)
         new_up, new_down = core.truncate(rank)
         optimum = core.tail(rank) if reduced else 0.0
     packed = pack(new_up, new_down, (dtype, dtype), specs["up"].name)

@@ -112,11 +112,6 @@ class Plan:
     """The options that made the plan; written with the measured error, so that it can be replayed."""
     conflict: Conflict | None = None
 
-    @property
-    def bytes_of_tensors(self) -> int:
-        return (sum(t.nbytes for layer in self.layers for t in layer.tensors)
-                + sum(c.spec.nbytes for c in self.carried))
-
 
 @dataclass(frozen=True)
 class Result:

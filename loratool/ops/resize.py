@@ -74,24 +74,23 @@ def spectra(layers: Sequence[LoraLayer], threads: int) -> list[Spectrum]:
 def spectrum(layer: LoraLayer) -> Spectrum:
     """The singular values of one effective update."""
     up, down = gate.factors(layer)
-    sigma = linalg.core(up, down, exact=layer.dtype in ("F32", "F64")).sigma * abs(layer.scale)
+    sigma = linalg.core(up, down, exact=layer.dtype in linalg.FINE).sigma * abs(layer.scale)
     return Spectrum(layer.stem, np.asarray(sigma), layer.out, layer.inner, layer.rank, layer.is_spatial, layer.dtype,
                     BITS[layer.dtype] / 8)
 
 
 def _predict(layer: OutLayer, found: Spectrum) -> Report:
-    tail = float(np.sqrt(np.square(found.sigma[layer.rank:]).sum()))
+    tail = found.tail(layer.rank)
     return Report(layer.stem, found.rank, layer.rank, tail, tail, found.norm, exact=tail == 0.0)
 
 
 def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], made: dict[str, object]) -> Plan:
     notes = list(told)
-    sources = {id(source.file): source for source in adapter.sources}
-    layers = [_layer(layer, sources[id(layer.file)], rank, alpha)
+    layers = [_layer(layer, adapter.source_of(layer), rank, alpha)
               for layer, rank in zip(adapter.lora_layers, ranks, strict=True)]
     carried = [Carried(source, key, source.qualifier + key) for source, key in adapter.loose]
     for other in adapter.carried:
-        source = sources[id(other.file)]
+        source = adapter.source_of(other)
         carried += [Carried(source, key, source.qualifier + key) for key in other.keys]
     if adapter.carried:
         notes.append(f"{len(adapter.carried)} layers are no plain LoRA ({adapter.carried[0].why}) and were "
@@ -105,10 +104,8 @@ def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], m
     if peft.HEADER_KEY in metadata and configured:
         metadata[peft.HEADER_KEY] = configuration(layers, adapter.family, metadata[peft.HEADER_KEY])
     metadata.pop(origin.KEY, None)
-    order = [source.qualifier + info.name for source in adapter.sources
-             for info in source.file.header.in_file_order()]
     return Plan("resize", (adapter,), adapter.family, adapter.key_format, adapter.is_folder, layers, carried,
-                metadata, order, notes, late={recipe.PARENTS: lambda: recipe.parents([adapter])}, recipe=made)
+                metadata, adapter.keys, notes, late={recipe.PARENTS: lambda: recipe.parents([adapter])}, recipe=made)
 
 
 def _cannot_follow(adapter: Adapter) -> bool:
@@ -121,14 +118,13 @@ def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
     new_alpha = float(rank) if alpha == "rank" else layer.alpha.value * rank / layer.rank
     unchanged = rank == layer.rank and new_alpha == layer.alpha.value
     specs = _unchanged_specs(layer, source) if unchanged else _specs(layer, source, rank, new_alpha)
-    component = layer.group.prefix.removesuffix("base_model.model.").rstrip(".")
 
     def compute() -> Produced:
         if unchanged:
             return Produced(_copied(layer, source), Report(layer.stem, rank, rank, measure=lambda: _norm(layer)))
         return _cut(layer, source, rank, new_alpha, specs)
 
-    return OutLayer(layer.stem, component, layer.group.name, rank, new_alpha, min(layer.out, layer.inner),
+    return OutLayer(layer.stem, layer.group.component, layer.group.name, rank, new_alpha, min(layer.out, layer.inner),
                     layer.is_spatial, layer.address, tuple(specs.values()), compute)
 
 
@@ -165,7 +161,7 @@ def _cut(layer: LoraLayer, source: Source, rank: int, alpha: float, specs: dict[
     up, down = gate.factors(layer)
     dtypes = specs["up"].dtype, specs["down"].dtype
     grams = up.T @ up, down @ down.T
-    core = linalg.core(up, down, not {"F32", "F64"}.isdisjoint(dtypes), grams)
+    core = linalg.core(up, down, not linalg.FINE.isdisjoint(dtypes), grams)
     scale, new_scale = layer.scale, alpha / rank
     new_up, new_down = core.truncate(rank) if rank < layer.rank else (up, down)
     if new_scale != scale:

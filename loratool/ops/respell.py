@@ -12,6 +12,7 @@ from ..adapter import linalg
 from ..adapter.cover import WIDTH, Piece, bits, split_supports
 from ..adapter.lora import LoraLayer
 from ..errors import Unsound
+from ..metadata import peft
 from ..naming.address import Address, Rows, full
 from ..naming.dialect import Dialect
 from ..tensors.codec import all_finite, decode, encode
@@ -81,7 +82,7 @@ def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
     rank = terms[0].rank if shared else sum(term.rank for term in terms)
     specs = _specs(target, terms, rank, scale)
     first = terms[0].layer
-    layer = OutLayer(target.stem, *_config_names(target), rank, scale * rank, min(target.out, first.inner),
+    layer = OutLayer(target.stem, *peft.split_stem(target.stem), rank, scale * rank, min(target.out, first.inner),
                      first.is_spatial, target.address, tuple(specs.values()),
                      lambda: _compute(target, terms, specs, rank, scale, shared))
     one = {term.multiply for term in terms}
@@ -91,15 +92,6 @@ def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
         kept = None
     has_alpha = all(term.layer.alpha.source != "default" for term in terms)
     return [Respelled(layer, kept if has_alpha else None, len(terms) > 1 and not shared)]
-
-
-def _config_names(target: Target) -> tuple[str, str]:
-    """Component and module as PEFT's configuration names them."""
-    prefix, _, rest = target.stem.rpartition("base_model.model.")
-    if target.dialect.folder:
-        return prefix.rstrip("."), rest
-    component, _, module = target.stem.partition(".")
-    return component, module
 
 
 def _term(target: Target, piece: Piece) -> _Term | None:
@@ -285,19 +277,17 @@ def _multiplied(layer: LoraLayer, role: str, factor: float, dtype: str) -> tuple
 
 def _report(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec],
             written: tuple[np.ndarray, np.ndarray], scale: float, before: int, rank: int, moved: bool) -> Report:
-    true = [(term.piece.place(term.layer.up(), target.out) * term.layer.scale, term.layer.down()) for term in terms
-            ] if not moved else []
     if moved:
-        return Report(target.stem, before, rank, measure=lambda: _norm(target, terms))
+        return Report(target.stem, before, rank, measure=lambda: linalg.norm(*_effective(target, terms)))
     up_seen = decode(written[0].tobytes(), specs["up"].dtype, written[0].shape)
     down_seen = decode(written[1].tobytes(), specs["down"].dtype, written[1].shape)
-    up, down = linalg.stack(true)
+    up, down = _effective(target, terms)
     error = linalg.distance(up_seen * scale, down_seen, up, down)
     return Report(target.stem, before, rank, error, 0.0, linalg.norm(up, down), exact=error == 0.0)
 
 
-def _norm(target: Target, terms: Sequence[_Term]) -> float:
-    pairs = [(t.piece.place(t.layer.up(), target.out) * t.layer.scale, t.layer.down()) for t in terms]
-    return linalg.norm(*linalg.stack(pairs))
+def _effective(target: Target, terms: Sequence[_Term]) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of the update that the terms have in their files, float64, the scale in ``up``."""
+    return linalg.stack([(t.piece.place(t.layer.up(), target.out) * t.layer.scale, t.layer.down()) for t in terms])
 
 

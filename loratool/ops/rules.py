@@ -51,7 +51,6 @@ class FixedRank:
 
     rank: int
     conv_rank: int | None = None
-    needs_spectra = False
 
     def __post_init__(self) -> None:
         if self.rank < 1 or (self.conv_rank is not None and self.conv_rank < 1):
@@ -74,7 +73,6 @@ class PerLayer:
     value: float = 0.0
     kohya_compat: bool = False
     bounds: Bounds = field(default_factory=Bounds)
-    needs_spectra = True
 
     def __post_init__(self) -> None:
         share = self.kind in ("energy", "sv-fro", "sv-cumulative")
@@ -108,9 +106,14 @@ def sv_count(kind: str, value: float, sigma: np.ndarray) -> int:
     """sd-scripts' three counts by their definitions: how many singular values stay."""
     if kind == "sv-ratio":
         return int(np.count_nonzero(sigma > sigma[0] / value))
-    weights, share = (sigma, value) if kind == "sv-cumulative" else (np.square(sigma), value * value)
+    weights, share = _counted(kind, value, sigma)
     kept = np.cumsum(weights) / weights.sum()
     return min(int(np.searchsorted(kept, share * (1 - 1e-12))) + 1, len(sigma))
+
+
+def _counted(kind: str, value: float, sigma: np.ndarray) -> tuple[np.ndarray, float]:
+    """What sv-cumulative and sv-fro add up, and the share of it that stays."""
+    return (sigma, value) if kind == "sv-cumulative" else (np.square(sigma), value * value)
 
 
 def kohya_rank(kind: str, value: float, sigma: np.ndarray, length: int) -> int:
@@ -124,7 +127,7 @@ def kohya_rank(kind: str, value: float, sigma: np.ndarray, length: int) -> int:
     if kind == "sv-ratio":
         index = int(np.count_nonzero(sigma > sigma[0] / value))
     else:
-        weights, share = (sigma, value) if kind == "sv-cumulative" else (np.square(sigma), value * value)
+        weights, share = _counted(kind, value, sigma)
         index = int(np.searchsorted(np.cumsum(weights / weights.sum()), share)) + 1
     return max(1, min(index, length - 1)) + 1
 
@@ -136,7 +139,6 @@ class Budget:
     kind: str
     value: float
     bounds: Bounds = field(default_factory=Bounds)
-    needs_spectra = True
 
     def __post_init__(self) -> None:
         if self.kind == "error" and not 0.0 <= self.value < 1.0:

@@ -71,8 +71,7 @@ def size_of(plan: Plan) -> int:
     """The size of the output to the byte."""
     size = 0
     for file in _files(plan):
-        metadata = stamp.follow(plan.metadata, file.layers, plan.recipe) | dict(plan.fixed)
-        size += Writer(_NOWHERE, file.specs, metadata).size
+        size += Writer(_NOWHERE, file.specs, _metadata(plan, file)).size
         size += len(_config(plan, file).encode()) if plan.folder else 0
     return size
 
@@ -108,7 +107,7 @@ def _files(plan: Plan) -> list[_File]:
 
 
 def _qualifier(stem: str) -> str:
-    head, marker, _ = stem.partition("base_model.model.")
+    head, marker, _ = stem.partition(peft.WRAPPER)
     return head if marker else ""
 
 
@@ -119,9 +118,13 @@ def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried
     return _File(name, qualifier, ordered, layers, carried)
 
 
+def _metadata(plan: Plan, file: _File) -> dict[str, str]:
+    return stamp.follow(plan.metadata, file.layers, plan.recipe) | dict(plan.fixed)
+
+
 def _write(plan: Plan, file: _File, placement: Placement, threads: int,
            progress: Progress | None) -> tuple[list[Report], bool | None, int]:
-    metadata = stamp.follow(plan.metadata, file.layers, plan.recipe) | dict(plan.fixed)
+    metadata = _metadata(plan, file)
     with Writer(placement, file.specs, metadata) as writer:
         reports, late = _compute(writer, plan, file, threads, progress)
         identical: list[bool] = []

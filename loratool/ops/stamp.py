@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -186,8 +185,3 @@ def _legacy(official: Sequence[TensorSpec], specs: Sequence[TensorSpec], metadat
             parts.append(written.window(start + begin - position, start + end - position))
         position += spec.nbytes
     return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
-
-
-def commonest(values: Iterable[str]) -> str | None:
-    counted = Counter(values).most_common(1)
-    return counted[0][0] if counted else None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from .. import __version__
+from ..checks.finding import Finding
 from ..checks.rules import RULES
 from ..checks.run import Verdict
 from .sanitise import clean
@@ -23,7 +24,7 @@ def _sarif(found: Sequence[Verdict]) -> Iterator[str]:
     rules = [{"id": rule, "shortDescription": {"text": RULES[rule].title}, "help": {"text": RULES[rule].remedy}}
              for rule in used]
     results = [{"ruleId": f.id, "level": _LEVELS[f.severity],
-                "message": {"text": f"{f.key}: {f.message}" if f.key else f.message},
+                "message": {"text": _told(f)},
                 "locations": [{"physicalLocation": {"artifactLocation": {"uri": verdict.path.replace("\\", "/")}}}]}
                for verdict in found for f in verdict.findings]
     document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
@@ -36,8 +37,11 @@ def _github(found: Sequence[Verdict]) -> Iterator[str]:
     words = {"error": "error", "warn": "warning", "info": "notice"}
     for verdict in found:
         for f in verdict.findings:
-            text = f"{f.key}: {f.message}" if f.key else f.message
-            yield f"::{words[f.severity]} file={_escape(verdict.path, ':,')},title={f.id}::{_escape(text)}"
+            yield f"::{words[f.severity]} file={_escape(verdict.path, ':,')},title={f.id}::{_escape(_told(f))}"
+
+
+def _told(found: Finding) -> str:
+    return f"{found.key}: {found.message}" if found.key else found.message
 
 
 def _escape(text: str, more: str = "") -> str:
