@@ -46,7 +46,7 @@ def names() -> str:
              "| family | title | denoiser modules | text encoders | variants |\n|---|---|---|---|---|"]
     for name in FAMILIES:
         f = family(name)
-        parts.append(f"| {name} | {f.title} | {len(f.tree.modules)} | {', '.join(f.encoders)} | "
+        parts.append(f"| {name} | {f.title} | {len(next(iter(f.trees.values())).modules)} | {', '.join(f.encoders)} | "
                      f"{', '.join(f.variants)} |")
     parts.append("\n| dialect | written by | denoiser prefix | spelling | alpha | `--to` |\n|---|---|---|---|---|---|")
     parts += [f"| {d.id} | {d.title} | `{d.prefix or '(none)'}` | {d.spelling} | {d.alpha} | "

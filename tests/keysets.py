@@ -10,10 +10,19 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from loratool.naming.families import FAMILIES
+
 DATA = Path(__file__).parent / "data" / "keysets.json.xz"
-FAMILIES = {"sd15": "sd1", "sd21": "sd2", "sdxl": "sdxl", "flux1-dev": "flux1", "flux1-schnell": "flux1",
-            "flux1-kontext": "flux1"}
-"""What the sets call a family -> loratool's id, for the families that have a table."""
+SPOKEN = {"sd15": "sd1", "sd21": "sd2", "sd35l": "sd3", "sd35m": "sd3", "sd3m": "sd3", "hunyuanvideo": "hunyuan-video",
+          "hunyuanvideo15": "hunyuan-video-1.5", "ltxv": "ltx-video", "sana-1600m": "sana",
+          "wan21-i2v-14b": "wan", "wan21-t2v-14b": "wan", "wan21-t2v-1.3b": "wan"}
+"""What the sets call a family -> loratool's id, where it is not the id with a variant behind it."""
+
+
+def family_of(name: str) -> str:
+    """The true family of a set."""
+    said = keysets()[name]["about"]["family"]
+    return SPOKEN.get(said) or max((f for f in FAMILIES if said.startswith(f)), key=len)
 
 
 @cache

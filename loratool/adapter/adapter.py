@@ -11,10 +11,10 @@ from types import TracebackType
 
 from ..errors import InputError, LoratoolError, NotAFile
 from ..metadata import peft
-from ..metadata.training import DeclaredBase, declared_base
+from ..metadata.bases import DeclaredBase, declared_base
 from ..naming.address import DENOISER
 from ..naming.detect import Identification, Spelled, identify
-from ..naming.dialect import dialect_of, encoder_dialect_of, is_encoder_prefix
+from ..naming.dialect import dialects_of, encoder_dialect_of, is_encoder_prefix
 from ..naming.families import family as load_family
 from ..naming.keymap import Hit
 from ..tensors.digest import digest
@@ -22,6 +22,7 @@ from ..tensors.reader import TensorFile
 from .alpha import read_alpha
 from .layer import CarriedLayer, Group, Layer, group_keys
 from .lora import LoraLayer, Shapes, read_shapes
+from .shapes import update_shape
 
 COMPONENT_FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -74,11 +75,11 @@ class Adapter:
             error.at(path)
             raise
 
-    def resolved(self, family: str) -> Adapter:
-        """The same files, read as of ``family``, for an adapter that fits several."""
-        if self.family == family:
+    def resolved(self, model: str) -> Adapter:
+        """The same files, read as of ``model``, for an adapter that fits several."""
+        if self.model == model:
             return self
-        return replace(_assemble(self.path, self.sources, family), alias=self.alias)
+        return replace(_assemble(self.path, self.sources, model), alias=self.alias)
 
     @property
     def name(self) -> str:
@@ -100,6 +101,11 @@ class Adapter:
     @property
     def family(self) -> str | None:
         return self.identification.family
+
+    @property
+    def model(self) -> str | None:
+        """``family/variant``, whose names translate this adapter."""
+        return self.identification.model
 
     @cached_property
     def declared(self) -> DeclaredBase | None:
@@ -143,14 +149,14 @@ class Adapter:
             if component != DENOISER:
                 name = encoder_dialect_of(group.prefix)
             else:
-                spelling = hit.spelling if hit else "both"
-                name = dialect_of(group.prefix, spelling, group.style, known)
-                if spelling == "both":
+                names = dialects_of(group.prefix, hit.spellings if hit else (), group.style, known if hit else None)
+                name = names[0] if names else "unknown"
+                if len(names) > 1:
                     vague[component, name] += 1
                     continue
             found.setdefault(component, Counter())[name] += 1
         for (component, name), count in vague.items():
-            # A module whose two spellings are equal is no evidence where others are.
+            # A module whose names in two spellings are equal is no evidence where others are.
             found.setdefault(component, Counter({name: 0}))
             found[component][found[component].most_common(1)[0][0]] += count
         return found
@@ -236,7 +242,7 @@ def _assemble(path: str, sources: tuple[Source, ...], family: str | None) -> Ada
         loose += [(source, key) for key in unknown]
     shapes = {group.stem: _shapes(source.file, group) for source, group in grouped
               if "lora" in group.algorithms}
-    spelled = [Spelled(g.stem, g.prefix, g.name, _update_shape(shapes.get(g.stem))) for _, g in grouped]
+    spelled = [Spelled(g.stem, g.prefix, g.name, _update_shape(source.file, g)) for source, g in grouped]
     declared = declared_base(sources[0].file.metadata)
     identification = identify(spelled, family or (declared.id if declared else None))
     layers = {group.stem: _layer(source, group, shapes.get(group.stem),
@@ -251,13 +257,8 @@ def _shapes(file: TensorFile, group: Group) -> Shapes:
     return read_shapes(shape("up"), shape("down"), shape("mid"))
 
 
-def _update_shape(shapes: Shapes | None) -> tuple[int, ...] | None:
-    if shapes is None or shapes.fault:
-        return None
-    taps = 1
-    for size in shapes.kernel:
-        taps *= size
-    return (shapes.out, shapes.inner // taps, *shapes.kernel)
+def _update_shape(file: TensorFile, group: Group) -> tuple[int, ...] | None:
+    return update_shape(group.algorithms, {role: file.tensors[key].shape for role, key in group.roles.items()})
 
 
 def _layer(source: Source, group: Group, shapes: Shapes | None, hit: Hit | None) -> Layer:

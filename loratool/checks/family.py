@@ -24,9 +24,9 @@ def check(adapter: Adapter) -> Iterator[Finding]:
 
 def _fit(adapter: Adapter) -> Iterator[Finding]:
     found = adapter.identification
-    if found.family is None:
+    if not found.models:
         return
-    title = load_family(found.family).title
+    title = " or ".join(load_family(f).title for f in sorted(found.possible))
     for stem, expected in found.conflicts.items():
         shapes = adapter.shapes.get(stem)
         own = f"{shapes.out} x {shapes.inner}" if shapes and not shapes.fault else "another shape"

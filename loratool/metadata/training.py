@@ -12,38 +12,6 @@ from .fields import document, number, text, whole
 Metadata = Mapping[str, str]
 
 
-class DeclaredBase(NamedTuple):
-    """What the metadata calls the base model: ``family`` or ``family/variant``."""
-
-    id: str
-    key: str
-    word: str
-
-
-_WORDS: tuple[tuple[str, str], ...] = (
-    (r"stable-diffusion-xl-v1-refiner|sdxl_refiner", "sdxl-refiner"),
-    (r"stable-diffusion-xl-v1|^sdxl", "sdxl"),
-    (r"stable-diffusion-v2|^sd_v2|^sd_?2", "sd2"),
-    (r"stable-diffusion-v1|^sd_v1|^sd_?1", "sd1"),
-    (r"flux-1-schnell", "flux1/schnell"),
-    (r"flux-1-kontext|flux_kontext", "flux1/kontext"),
-    (r"flux-1-krea", "flux1/krea"),
-    (r"flux-1-dev", "flux1/dev"),
-    (r"^flux[.-]?1|^flux$|^flux_dev", "flux1"),
-)
-
-
-def declared_base(metadata: Metadata) -> DeclaredBase | None:
-    """The base model in the metadata's words, where loratool knows them."""
-    for key in ("modelspec.architecture", "ss_base_model_version"):
-        word = text(metadata, key)
-        if word:
-            for rule, family in _WORDS:
-                if re.search(rule, word.lower()):
-                    return DeclaredBase(family, key, word)
-    return None
-
-
 def tool(metadata: Metadata) -> str | None:
     """The program that trained the file."""
     software = document(metadata, "software")

@@ -9,25 +9,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from . import index
-from .address import DENOISER, Address, height
+from .address import DENOISER
 from .dialect import is_encoder_prefix
 from .families import family as load_family
-from .family import Family
-from .keymap import Hit, keymap
+from .keymap import Hit, KeyMap, keymap
 
 LEAST_FIT = 0.75
 """Below this share of explained modules a family is not named."""
 MOST_CONFLICTS = 0.1
+MOST_DAMAGED = 0.5
+"""The share of conflicts up to which a file with a model's names is a damaged one of it, not another model's."""
 MOST_OUT_OF_RANGE = 0.02
-"""Blocks that a family does not have speak for another, larger one."""
+"""Blocks that a model does not have speak for another, larger one."""
 MOST_OF_IT = 0.4
 """The share of a denoiser's modules from which on a perfect fit is called proved."""
-CONSIDERED = 6
+SPEAKS = 16
+"""From this many modules on it means something that a file has all of a model's modules of the kinds that it has."""
+CONSIDERED = 64
 WORTH_A_LOOK = 0.6
-"""Families with less than this share of the best score in the index are not loaded."""
+"""Models with less than this share of the best score in the index are not loaded."""
+KEPT = 128
+"""Answers that are remembered: the files of one trainer for one base model have the same modules."""
 
 
 class Spelled(NamedTuple):
@@ -57,12 +63,19 @@ class Identification:
     variant: str | None
     confidence: str
     candidates: tuple[Candidate, ...]
+    models: tuple[str, ...] = ()
+    """The models (``family/variant``) that explain the file equally well; ``hits`` are those of the first."""
     hits: dict[str, Hit] = field(default_factory=dict)
-    """Stem -> address, by the family's tables."""
+    """Stem -> address, by the model's tables."""
     conflicts: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Stem -> the shape that the family has, where the file has another."""
+    """Stem -> the shape that the model has, where the file has another."""
     unexplained: tuple[str, ...] = ()
     says: str = ""
+
+    @property
+    def model(self) -> str | None:
+        """Whose names translate this file: of several that fit, one of the family."""
+        return self.models[0] if self.family else None
 
     @property
     def possible(self) -> set[str]:
@@ -72,7 +85,8 @@ class Identification:
 
 @dataclass(frozen=True)
 class _Match:
-    family: str
+    model: str
+    variants: tuple[str, ...]
     hits: dict[str, Hit]
     conflicts: dict[str, tuple[int, ...]]
     unexplained: tuple[str, ...]
@@ -80,9 +94,12 @@ class _Match:
     out_of_range: int
     coverage: float
     missing: int
-    variants: tuple[str, ...]
     shaped: int
     """How many modules were found with a shape to compare."""
+
+    @property
+    def family(self) -> str:
+        return self.model.partition("/")[0]
 
     @property
     def fit(self) -> float:
@@ -91,17 +108,24 @@ class _Match:
     @property
     def beyond_doubt(self) -> bool:
         """A few modules can be those of a model that no table describes; most of a network cannot."""
-        family = load_family(self.family)
         denoiser = {hit.address.module for hit in self.hits.values() if hit.address.component == DENOISER}
-        told = not family.telling or any(name.endswith(family.telling) for name in denoiser)
-        return (self.fit == 1.0 and self.shaped > 0 and told
-                and len(denoiser) >= MOST_OF_IT * len(family.tree.modules))
+        return (self.fit == 1.0 and self.shaped > 0
+                and len(denoiser) >= MOST_OF_IT * len(keymap(self.model).trees[DENOISER].modules))
 
     @property
     def acceptable(self) -> bool:
-        return (self.fit >= LEAST_FIT and len(self.conflicts) <= MOST_CONFLICTS * self.total
-                and self.out_of_range <= MOST_OUT_OF_RANGE * self.total
+        return (self.fit >= LEAST_FIT and len(self.conflicts) <= MOST_CONFLICTS * self.total and self._in_range
                 and (self.shaped > 0 or self.coverage == 1.0))
+
+    @property
+    def damaged(self) -> bool:
+        """The names are the model's, but shapes are not."""
+        return (len(self.hits) >= LEAST_FIT * self.total and self._in_range
+                and 0 < len(self.conflicts) <= MOST_DAMAGED * self.shaped)
+
+    @property
+    def _in_range(self) -> bool:
+        return self.out_of_range <= MOST_OUT_OF_RANGE * self.total
 
 
 def identify(modules: Sequence[Spelled], declared: str | None = None) -> Identification:
@@ -109,120 +133,125 @@ def identify(modules: Sequence[Spelled], declared: str | None = None) -> Identif
 
     ``declared`` is a family or ``family/variant``.
     """
+    return _identify(tuple(modules), declared)
+
+
+@lru_cache(maxsize=KEPT)
+def _identify(modules: tuple[Spelled, ...], declared: str | None) -> Identification:
     if not modules:
         return Identification(None, None, "unknown", ())
-    matches = [m for m in (_match(f, modules) for f in _shortlist(modules)) if m.hits]
-    matches.sort(key=lambda m: (-m.fit, -m.coverage, m.family))
-    good = [m for m in matches if m.acceptable]
+    spelled = _by_prefix(modules)
+    matches = [m for m in (_match(model, spelled, len(modules)) for model in _shortlist(spelled)) if m.hits]
+    # A name in a wrong shape is better explained by its own model's damage than as a stranger in another's.
+    matches.sort(key=lambda m: (-len(m.hits), len(m.conflicts), -m.coverage, m.model))
+    good = [m for m in matches if m.acceptable or m.damaged]
     if not good:
-        best = tuple(c for m in matches[:3] for c in _candidates(m)[:1])
-        return Identification(None, None, "unknown", best,
-                              unexplained=matches[0].unexplained if matches else
-                              tuple(m.stem for m in modules))
+        return Identification(None, None, "unknown", tuple(c for m in matches[:3] for c in _candidates(m)[:1]),
+                              unexplained=matches[0].unexplained if matches else tuple(m.stem for m in modules))
     equals = _equals(good)
     chosen, confidence = _choose(equals, declared)
-    if chosen is None:
+    if not chosen:
         # Addresses by the first of them: enough to see which layers of the file are one weight.
+        conflicts = {stem: shape for stem, shape in equals[0].conflicts.items()
+                     if all(stem in m.conflicts for m in equals)}
         return Identification(None, None, "ambiguous", tuple(c for m in equals for c in _candidates(m)),
-                              equals[0].hits, {}, equals[0].unexplained, _says_several(equals))
-    return Identification(chosen.family, _variant(chosen, declared), confidence,
-                          tuple(_candidates(chosen)), chosen.hits, chosen.conflicts,
-                          chosen.unexplained, _says(chosen))
+                              tuple(m.model for m in equals), equals[0].hits, conflicts, equals[0].unexplained,
+                              _says_several(equals))
+    first = chosen[0]
+    return Identification(first.family, _variant(chosen, declared), confidence,
+                          tuple(c for m in chosen for c in _candidates(m)), tuple(m.model for m in chosen),
+                          first.hits, first.conflicts, first.unexplained, _says(first))
 
 
 def _equals(good: list[_Match]) -> list[_Match]:
     """The matches that nothing in the tensors prefers one to another."""
-    best = [m for m in good if m.fit >= good[0].fit - 1e-9]
+    best = [m for m in good if (len(m.hits), len(m.conflicts)) == (len(good[0].hits), len(good[0].conflicts))]
     whole = [m for m in best if m.coverage == 1.0]
-    return whole or best
+    return whole if whole and len(good[0].hits) >= SPEAKS else best
 
 
-def _choose(equals: list[_Match], declared: str | None) -> tuple[_Match | None, str]:
-    if len(equals) == 1:
-        return equals[0], "proved" if equals[0].beyond_doubt else "likely"
-    word = (declared or "").split("/")[0]
-    named = [m for m in equals if m.family == word]
-    return (named[0], "likely") if named else (None, "ambiguous")
+def _choose(equals: list[_Match], declared: str | None) -> tuple[list[_Match], str]:
+    """The matches of the family that it is, best first; none where several families remain."""
+    if len({m.family for m in equals}) == 1:
+        found, confidence = equals, "proved" if any(m.beyond_doubt for m in equals) else "likely"
+    else:
+        word = (declared or "").split("/")[0]
+        found, confidence = [m for m in equals if m.family == word], "likely"
+        if not found:
+            return [], "ambiguous"
+    variant = (declared or "").partition("/")[2]
+    # Of variants that fit alike, the declared one, else the smallest: the others have modules that the file lacks.
+    return sorted(found, key=lambda m: (variant not in m.variants, len(keymap(m.model).trees[DENOISER].modules))), \
+        confidence
 
 
-def _variant(match: _Match, declared: str | None) -> str | None:
-    if len(match.variants) == 1:
-        return match.variants[0]
+def _variant(chosen: list[_Match], declared: str | None) -> str | None:
+    variants = [v for m in chosen for v in m.variants]
+    if len(variants) == 1:
+        return variants[0]
     family, _, variant = (declared or "").partition("/")
-    return variant if family == match.family and variant in match.variants else None
+    return variant if family == chosen[0].family and variant in variants else None
 
 
-def _shortlist(modules: Sequence[Spelled]) -> list[str]:
-    """The families that the index finds most of the file's patterns and shapes in."""
-    table = index.load()
-    counted = Counter((index.pattern(m.name), m.shape and index.plain(m.shape)) for m in modules)
+_Group = list[tuple[str, str, tuple[int, ...] | None]]
+"""Stem, name, shape as a matrix."""
+
+
+def _by_prefix(modules: Sequence[Spelled]) -> dict[str, _Group]:
+    found: dict[str, _Group] = {}
+    for stem, prefix, name, shape in modules:
+        found.setdefault(prefix, []).append((stem, name, None if shape is None else index.flat(shape)))
+    return found
+
+
+def _shortlist(spelled: dict[str, _Group]) -> list[str]:
+    """The models that the index finds most of the file's patterns and shapes in."""
+    patterns = index.load()["patterns"]
+    counted = Counter((index.pattern(name), shape) for group in spelled.values() for _, name, shape in group)
     score: Counter[str] = Counter()
     for (name, shape), count in counted.items():
-        for network, shapes in table["patterns"].get(name, {}).items():
-            score[network] += count * (2 if shape is None or list(shape) in shapes else 1)
-    by_family = {f: sum(score[n] for n in networks) for f, networks in table["families"].items()}
-    least = WORTH_A_LOOK * max(by_family.values(), default=0)
-    ranked = sorted((f for f in by_family if by_family[f] > 0 and by_family[f] >= least),
-                    key=lambda f: (-by_family[f], f))
+        worth: dict[str, int] = {}
+        for network, shapes in patterns.get(name, {}).items():
+            fits = shape is None or any(list(shape) == s[:len(shape)] for s in shapes)
+            for model in index.models_with(network):
+                worth[model] = max(worth.get(model, 0), 2 * count if fits else count)
+        score.update(worth)
+    least = WORTH_A_LOOK * max(score.values(), default=0)
+    ranked = sorted((m for m in score if score[m] >= least), key=lambda m: (-score[m], m))
     return ranked[:CONSIDERED]
 
 
-def _match(family_id: str, modules: Sequence[Spelled]) -> _Match:
-    keys = keymap(family_id)
+def _match(model: str, spelled: dict[str, _Group], total: int) -> _Match:
+    keys = keymap(model)
     hits: dict[str, Hit] = {}
     conflicts: dict[str, tuple[int, ...]] = {}
     unexplained: list[str] = []
-    variants = set(keys.family.variants)
-    varying = {name for changed in keys.family.variants.values() for name in changed}
-    out_of_range = 0
-    known: set[str] | None = None
-    for module in modules:
-        hit = keys.read(module.prefix, module.name)
-        if hit is None:
-            unexplained.append(module.stem)
-            if known is None:
-                known = {p for p, by in index.load()["patterns"].items() if keys.family.tree.id in by}
-            out_of_range += not is_encoder_prefix(module.prefix) and index.pattern(module.name) in known
-            continue
-        hits[module.stem] = hit
-        usual = keys.shape(hit.address)
-        if hit.address.component == DENOISER and hit.address.module in varying:
-            allowed = _allowed(keys.family, hit.address, module.shape)
-            variants &= allowed or variants
-            fits = bool(allowed)
-        else:
-            fits = module.shape is None or index.plain(module.shape) == index.plain(usual)
-        if not fits:
-            conflicts[module.stem] = usual
-    coverage, missing = _coverage(family_id, hits)
-    return _Match(family_id, hits, conflicts, tuple(unexplained), len(modules), out_of_range,
-                  coverage, missing, tuple(v for v in keys.family.variants if v in variants),
-                  sum(m.stem in hits and m.shape is not None for m in modules))
+    shaped = out_of_range = 0
+    for prefix, group in spelled.items():
+        tables = keys.tables(prefix)
+        encoder = is_encoder_prefix(prefix)
+        for stem, name, shape in group:
+            hit = next((found for table in tables if (found := table.get(name)) is not None), None)
+            if hit is None:
+                unexplained.append(stem)
+                out_of_range += not encoder and index.pattern(name) in keys.patterns
+                continue
+            hits[stem] = hit
+            if shape is not None:
+                shaped += 1
+                if shape != index.flat(hit.shape)[:len(shape)]:
+                    conflicts[stem] = hit.shape
+    coverage, missing = _coverage(keys, hits)
+    return _Match(model, tuple(index.load()["models"][model]["variants"]), hits, conflicts, tuple(unexplained), total,
+                  out_of_range, coverage, missing, shaped)
 
 
-def _allowed(family: Family, address: Address, shape: tuple[int, ...] | None) -> set[str]:
-    """The variants that have this module in this shape."""
-    allowed: set[str] = set()
-    for own, variants in family.shapes(address.module).items():
-        if own is None:
-            continue
-        fitted = own if address.rows is None else (height(address.rows), *own[1:])
-        if shape is None or index.plain(shape) == index.plain(fitted):
-            allowed.update(variants)
-    return allowed
-
-
-def _coverage(family_id: str, hits: dict[str, Hit]) -> tuple[float, int]:
-    """The share of the family's modules of the kinds present that the file has; what it lacks."""
-    kinds: dict[str, set[str]] = {}
-    present: dict[str, set[str]] = {}
-    for hit in hits.values():
-        kinds.setdefault(hit.address.component, set()).add(index.pattern(hit.address.module))
-        present.setdefault(hit.address.component, set()).add(hit.address.module)
-    trees = keymap(family_id).trees
-    expected = sum(index.pattern(name) in kinds[c] for c in kinds for name in trees[c].modules)
-    found = sum(map(len, present.values()))
-    return (found / expected if expected else 0.0), expected - found
+def _coverage(keys: KeyMap, hits: dict[str, Hit]) -> tuple[float, int]:
+    """The share of the model's modules of the kinds present that the file has; what it lacks."""
+    present = {hit.address.whole for hit in hits.values()}
+    kinds = {(component, keys.kinds[component][module]) for component, module in present}
+    expected = sum(keys.counts[component][kind] for component, kind in kinds)
+    return (len(present) / expected if expected else 0.0), expected - len(present)
 
 
 def _candidates(match: _Match) -> list[Candidate]:
@@ -237,5 +266,5 @@ def _says(match: _Match) -> str:
 
 
 def _says_several(matches: list[_Match]) -> str:
-    names = ", ".join(load_family(m.family).title for m in matches)
+    names = ", ".join(dict.fromkeys(load_family(m.family).title for m in matches))
     return f"the modules present fit each of {names}"

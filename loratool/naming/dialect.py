@@ -7,6 +7,7 @@ separated, which suffixes the factors have and where alpha lives.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from .family import Encoder, Family
@@ -15,16 +16,16 @@ from .family import Encoder, Family
 class Dialect(NamedTuple):
     """One spelling of keys.
 
-    ``prefix`` is the denoiser's (``{root}``: unet or transformer, as the family says);
-    ``spelling`` native, diffusers, or main (what the family's main trainer writes);
-    ``encoder`` names the column of Encoder that holds the text encoders' prefixes;
+    ``prefix`` is the denoiser's (``{root}``: unet or transformer, as the family says); ``spelling`` native,
+    diffusers, comfyui, xlabs, processor (diffusers before 0.22) or main (what the family's main trainer writes);
+    ``style`` the suffixes that it writes, "" for those that were there;
+    ``encoder`` says how the text encoders' prefixes are made;
     ``alpha`` is ``tensor`` (a key per module) or ``folded`` (none: a scale of 1).
     """
 
     id: str
     title: str
     prefix: str
-    separator: str
     spelling: str
     style: str
     encoder: str
@@ -32,47 +33,63 @@ class Dialect(NamedTuple):
     written: bool = False
     folder: bool = False
     """Written as a folder, one file a component, as PEFT loads it."""
+    reads: tuple[str, ...] = ()
+    """Spellings that files have under this prefix, besides the one that is written."""
 
     def denoiser_prefix(self, family: Family) -> str:
         return self.prefix.replace("{root}", family.root)
 
-    def encoder_prefix(self, encoder: Encoder) -> str:
+    def encoder_prefix(self, encoder: Encoder) -> str | None:
+        """What stands before an encoder's modules; None where the dialect has no names for encoders."""
         if self.encoder == "kohya":
             return encoder.kohya[0]
-        return encoder.comfyui[0] if self.encoder == "comfyui" else encoder.diffusers
+        if self.encoder == "cascade":
+            return next((prefix for prefix in encoder.kohya if "prior" in prefix), encoder.kohya[0])
+        named = {"comfyui": encoder.comfyui[0], "diffusers": encoder.diffusers, "lycoris": self.prefix}
+        return named.get(self.encoder)
 
     def spells(self, family: Family) -> str:
-        """``native`` or ``diffusers``."""
+        """The spelling that is written in ``family``: never ``main``."""
         return family.kohya_spelling if self.spelling == "main" else self.spelling
 
 
+NATIVE = ("native", "comfyui", "diffusers")
+
 DIALECTS: dict[str, Dialect] = {d.id: d for d in (
-    Dialect("kohya", "Kohya sd-scripts, musubi-tuner, LyCORIS", "lora_unet_", "_", "main",
-            "kohya", "kohya", "tensor", written=True),
-    Dialect("kohya-diffusers", "Kohya keys on diffusers names (ai-toolkit)", "lora_unet_", "_",
+    Dialect("kohya", "sd-scripts, musubi-tuner, LyCORIS, OneTrainer", "lora_unet_", "main",
+            "kohya", "kohya", "tensor", written=True, reads=("native", "comfyui")),
+    Dialect("kohya-diffusers", "ai-toolkit and older OneTrainer for SDXL", "lora_unet_",
             "diffusers", "kohya", "kohya", "tensor", written=True),
-    Dialect("onetrainer", "older OneTrainer", "lora_transformer_", "_", "diffusers", "kohya",
-            "kohya", "tensor"),
-    Dialect("diffusers", "diffusers", "{root}.", ".", "diffusers", "peft", "diffusers", "folded",
+    Dialect("kohya-double", "VideoX-Fun, Z-Image-Fun", "lora_unet__", "main", "kohya", "kohya", "tensor",
+            reads=NATIVE),
+    Dialect("onetrainer", "older OneTrainer", "lora_transformer_", "diffusers", "kohya",
+            "kohya", "tensor", written=True),
+    Dialect("cascade", "trainers of Stable Cascade", "lora_prior_unet_", "main", "kohya", "cascade", "tensor",
+            reads=NATIVE),
+    Dialect("lycoris", "SimpleTuner, LyCORIS as a wrapper", "lycoris_", "diffusers", "kohya", "lycoris", "tensor",
+            written=True, reads=NATIVE),
+    Dialect("diffusers", "diffusers, OneTrainer, ai-toolkit", "{root}.", "diffusers", "peft", "diffusers", "folded",
             written=True),
-    Dialect("diffusers-kohya", "diffusers names with Kohya factors", "{root}.", ".", "diffusers",
-            "kohya", "diffusers", "tensor"),
-    Dialect("diffusion-pipe", "diffusion-pipe", "transformer.", ".", "native", "peft", "diffusers",
-            "folded"),
-    Dialect("comfyui", "ComfyUI and official releases", "diffusion_model.", ".", "native", "",
-            "comfyui", "tensor", written=True),
-    Dialect("peft", "PEFT", "base_model.model.", ".", "diffusers", "peft", "diffusers", "folded",
-            written=True, folder=True),
-    Dialect("native", "bare native names", "", ".", "native", "", "comfyui", "tensor"),
+    Dialect("old-diffusers", "diffusers before 0.22", "{root}.", "processor", "bare", "diffusers", "folded"),
+    Dialect("diffusers-kohya", "mixed tools", "{root}.", "diffusers", "kohya", "diffusers", "tensor"),
+    Dialect("diffusion-pipe", "diffusion-pipe", "transformer.", "native", "peft", "diffusers", "folded",
+            reads=("comfyui",)),
+    Dialect("comfyui", "ComfyUI, OneTrainer, ai-toolkit, official releases", "diffusion_model.", "comfyui", "",
+            "comfyui", "tensor", written=True, reads=NATIVE),
+    Dialect("peft", "PEFT, DiffSynth", "base_model.model.", "diffusers", "peft", "diffusers", "folded",
+            written=True, folder=True, reads=NATIVE),
+    Dialect("xlabs", "XLabs, USO", "", "xlabs", "bare", "", "folded", written=True),
+    Dialect("native", "official releases, OneTrainer (denoiser only)", "", "native", "", "comfyui", "tensor",
+            written=True, reads=NATIVE),
 )}
 
 TARGETS = tuple(d.id for d in DIALECTS.values() if d.written)
 ALIASES = {"a1111": "kohya"}
 
 _PREFIX = re.compile(
-    r"(?P<flat>lora_unet_|lora_te[1-4]?_|lora_transformer_)"
-    r"|(?P<peft>(?:(?:unet|transformer|text_encoder(?:_[234])?)\.)?base_model\.model\.)"
-    r"|(?P<dotted>unet\.|transformer\.|text_encoder(?:_[234])?\.|diffusion_model\."
+    r"(?P<flat>lora_unet__?|oft_unet_|lora_te[1-4]?_|lora_transformer_|lora_prior_(?:unet|te)_|lycoris_)"
+    r"|(?P<peft>(?:(?:unet|transformer|text_encoder(?:_[234])?|text_conditioner)\.)?base_model\.model\.)"
+    r"|(?P<dotted>unet\.|transformer\.|text_encoder(?:_[234])?\.|text_conditioner\.|diffusion_model\."
     r"|text_encoders\.[a-z0-9_]+\.(?:transformer\.)?)")
 
 
@@ -87,27 +104,28 @@ def separator_of(prefix: str) -> str:
 
 
 def is_encoder_prefix(prefix: str) -> bool:
-    return prefix.startswith(("lora_te", "text_encoder"))
+    return prefix.startswith(("lora_te", "text_encoder", "text_conditioner", "lora_prior_te"))
 
 
-def dialect_of(prefix: str, spelling: str, style: str, family: Family | None) -> str:
-    """The id of the dialect that a denoiser key is written in, or ``unknown``.
+def dialects_of(prefix: str, spellings: Collection[str], style: str, family: Family | None) -> list[str]:
+    """The ids of the dialects that a denoiser key can be written in, the likeliest first.
 
-    ``spelling`` is native, diffusers or both (the two names are equal); ``style`` the suffixes'.
+    ``spellings`` are those that the module's name is right in; ``style`` the suffixes'. Several answers mean that
+    this key does not tell: its names in two spellings are equal.
     """
     if prefix.endswith("base_model.model."):
-        return "peft"
+        return ["peft"]
+    prefix = "lora_unet_" if prefix == "oft_unet_" else prefix
+    found = []
     for dialect in DIALECTS.values():
         if family is not None:
-            if dialect.denoiser_prefix(family) != prefix:
-                continue
-            if spelling not in ("both", dialect.spells(family)):
+            if dialect.denoiser_prefix(family) != prefix or not {dialect.spells(family), *dialect.reads} & {*spellings}:
                 continue
         elif prefix not in (dialect.prefix, *_rooted(dialect)):
             continue
         if dialect.style in ("", style) or (dialect.style == "kohya" and style in ("dotted", "")):
-            return dialect.id
-    return "unknown"
+            found.append(dialect.id)
+    return found
 
 
 def _rooted(dialect: Dialect) -> tuple[str, ...]:
@@ -115,9 +133,11 @@ def _rooted(dialect: Dialect) -> tuple[str, ...]:
 
 
 def encoder_dialect_of(prefix: str) -> str:
-    """As ``dialect_of``, for a text encoder's key (kohya stands for all that share its names)."""
+    """As ``dialects_of``, for a text encoder's key (kohya stands for all that share its names)."""
     if prefix.endswith("base_model.model."):
         return "peft"
-    if prefix.startswith("lora_te"):
-        return "kohya"
-    return "comfyui" if prefix.startswith("text_encoders.") else "diffusers"
+    for start, name in (("lora_te", "kohya"), ("lora_prior_te", "cascade"), ("lycoris_", "lycoris"),
+                        ("text_encoders.", "comfyui")):
+        if prefix.startswith(start):
+            return name
+    return "diffusers"

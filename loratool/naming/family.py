@@ -1,27 +1,33 @@
-"""A model family as data: its modules, their shapes, and how two spellings name the same rows.
+"""A model family as data: its modules, their shapes, and how several spellings name the same rows.
 
 A family file holds a table of text, one native module a line::
 
     native name    diffusers name(s)    shape    [rows=a+b+c | swap] [bias] [N=0-18]
 
-``N`` stands for a block number, the same on both sides. Several diffusers modules are written
-``attn.{to_q,to_k,to_v}``; they take the native rows in that order, in equal parts unless ``rows``
-says otherwise. ``swap``: the diffusers weight has the native second half first. ``=`` as diffusers
-name: the same as the native one.
+``N`` stands for a block number, ``M`` for a second one, the same in all names. Several diffusers
+modules are written ``attn.{to_q,to_k,to_v}``; they take the native rows in that order, in equal parts
+unless ``rows`` says otherwise. ``swap``: the diffusers weight has the native second half first. ``=`` as
+diffusers name: the same as the native one. A number may be a name of ``sizes``, or a multiple (``4h``),
+so that one table serves models of several widths and depths.
+
+A third spelling, where there is one, is a table of its own (``respelled``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .address import Rows
 
+Sizes = Mapping[str, int]
+
 
 class Part(NamedTuple):
-    """One diffusers module, and which native rows it holds (None: all, in order)."""
+    """One spelled module, and which native rows it holds (None: all, in order)."""
 
     name: str
     rows: Rows | None = None
@@ -32,8 +38,19 @@ class Module(NamedTuple):
 
     native: str
     parts: tuple[Part, ...]
+    """The diffusers modules."""
     shape: tuple[int, ...]
     bias: bool = False
+    others: Mapping[str, tuple[Part, ...]] = MappingProxyType({})
+    """Spelling -> modules, where it is neither the native nor the diffusers one."""
+
+    def spelled(self, spelling: str) -> tuple[Part, ...]:
+        """The modules that hold this one's rows in a spelling; none where it has no names for them."""
+        if spelling == "diffusers":
+            return self.parts
+        if spelling in ("xlabs", "processor"):
+            return self.others.get(spelling, ())
+        return self.others.get(spelling, (Part(self.native),))
 
 
 class Tree(NamedTuple):
@@ -44,47 +61,91 @@ class Tree(NamedTuple):
 
 
 class Encoder(NamedTuple):
-    """A text encoder as a family names it; the first prefix of each kind is the one written."""
+    """A network beside the denoiser as a family names it; the first prefix of each kind is the one written."""
 
     tree: str
     kohya: tuple[str, ...]
     diffusers: str
     comfyui: tuple[str, ...]
+    variants: tuple[str, ...] = ()
+    """The variants that have it; empty: all."""
+
+
+def encoders(table: str) -> dict[str, Encoder]:
+    """The text encoders of a family, one a line::
+
+        tree   name in a diffusers pipeline   ComfyUI's word   kohya prefixes   [only=variant]
+    """
+    found: dict[str, Encoder] = {}
+    for line in table.strip().splitlines():
+        tree_id, diffusers, word, *rest = line.split()
+        kohya = tuple(prefix for prefix in rest if not prefix.startswith("only="))
+        variants = tuple(flag.removeprefix("only=") for flag in rest if flag.startswith("only="))
+        comfyui = (f"text_encoders.{word}.transformer.", f"text_encoders.{word}.")
+        found[tree_id] = Encoder(tree_id, kohya, diffusers + ".", comfyui, variants)
+    return found
 
 
 @dataclass(frozen=True)
 class Family:
-    """A base model: its denoiser, its text encoders, its variants."""
+    """A base model: its denoiser, in one variant or several, and its text encoders."""
 
     id: str
     title: str
-    tree: Tree
-    root: str
+    trees: Mapping[str, Tree]
+    """Variant -> denoiser; "" where there are no variants. Variants of equal tensors share a tree."""
+    root: str = "transformer"
     """The denoiser's name in a diffusers pipeline: ``unet`` or ``transformer``."""
-    kohya_spelling: str
-    """Which spelling the family's main trainer writes: ``native`` or ``diffusers``."""
-    encoders: dict[str, Encoder] = field(default_factory=dict)
-    telling: tuple[str, ...] = ()
-    """Ends of native names that no relative of the family has: without one of them a perfect fit is
-    no proof. Empty where there is no such relative."""
-    variants: dict[str, Mapping[str, tuple[int, ...] | None]] = field(default_factory=dict)
-    """Variant -> native module -> its shape there, None where the variant lacks it."""
+    kohya_spelling: str = "native"
+    """Which spelling the family's main trainer writes: ``native``, ``diffusers`` or ``comfyui``."""
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)
 
-    def shapes(self, module: str) -> dict[tuple[int, ...] | None, list[str]]:
-        """The weight's shape -> the variants that have it (None: lack it)."""
-        usual = self.tree.modules[module].shape
-        found: dict[tuple[int, ...] | None, list[str]] = {}
-        for variant, changed in (self.variants or {"": {}}).items():
-            found.setdefault(changed.get(module, usual), []).append(variant)
-        return found
+    @property
+    def variants(self) -> list[str]:
+        return [variant for variant in self.trees if variant]
+
+    def models(self) -> Iterator[tuple[str, Tree, list[str]]]:
+        """Each denoiser once: its id (``family`` or ``family/variant``), its tree, its variants."""
+        shared: dict[int, list[str]] = {}
+        for variant, network in self.trees.items():
+            shared.setdefault(id(network), []).append(variant)
+        for variants in shared.values():
+            first = variants[0]
+            yield f"{self.id}/{first}" if first else self.id, self.trees[first], [v for v in variants if v]
 
 
-def tree(tree_id: str, table: str, sizes: Mapping[str, int] | None = None) -> Tree:
+def tree(tree_id: str, table: str, sizes: Sizes | None = None) -> Tree:
     """A Tree from a table; a word in a shape (``cxwide``) is a name of ``sizes``."""
     return Tree(tree_id, {m.native: m for m in modules(table, sizes or {})})
 
 
-def modules(table: str, sizes: Mapping[str, int], prefixes: tuple[str, str] = ("", "")) -> list[Module]:
+def changed(base: Tree, shapes: Mapping[str, tuple[int, ...] | None]) -> Tree:
+    """``base`` with other shapes of some modules; None takes a module out."""
+    kept = {name: module for name, module in base.modules.items() if shapes.get(name, ()) is not None}
+    return Tree(base.id, kept | {name: kept[name]._replace(shape=shape) for name, shape in shapes.items() if shape})
+
+
+def respelled(base: Tree, spelling: str, table: str) -> Tree:
+    """``base`` with the names of a spelling that is neither native nor diffusers.
+
+    A line is the end of a native name and what stands there instead; ``name[0:9216]`` holds these rows of the
+    weight and no others. ``N`` stands for any number.
+    """
+    found = dict(base.modules)
+    for line in table.strip().splitlines():
+        ending, other = line.split()
+        rule = re.compile(r"((?:.*\.)?)" + re.escape(ending).replace("N", r"(\d+)"))
+        name, _, span = other.rstrip("]").partition("[")
+        begin, _, end = span.partition(":")
+        rows = ((int(begin), int(end)),) if span else None
+        for native, module in base.modules.items():
+            if native.endswith(ending.rpartition("N")[2]) and (match := rule.fullmatch(native)):
+                part = Part(match[1] + _numbered(name, *match.groups()[1:]), rows)
+                found[native] = found[native]._replace(others={**module.others, spelling: (part,)})
+    return Tree(base.id, found)
+
+
+def modules(table: str, sizes: Sizes, prefixes: tuple[str, str] = ("", "")) -> list[Module]:
     """The modules of a table, under (native, diffusers) prefixes: a leaf table serves many blocks."""
     found: list[Module] = []
     for line in table.strip().splitlines():
@@ -92,59 +153,62 @@ def modules(table: str, sizes: Mapping[str, int], prefixes: tuple[str, str] = ("
         if not words or words[0].startswith("#"):
             continue
         native, diffusers, shape_text, *flags = words
-        shape = tuple(sizes[s] if s in sizes else int(s) for s in shape_text.split("x"))
-        rule = _Rule(prefixes[0] + native, prefixes[1] + (native if diffusers == "=" else diffusers), shape, flags)
+        shape = tuple(_size(s, sizes) for s in shape_text.split("x"))
+        rule = _Rule(prefixes[0] + native, prefixes[1] + (native if diffusers == "=" else diffusers), shape,
+                     dict((flag + "=").split("=")[:2] for flag in flags), sizes)
         found.extend(rule.expand())
     return found
 
 
-_NUMBER = re.compile(r"\bN\b")
+_MULTIPLE = re.compile(r"(\d*)([a-z]\w*)")
+
+
+def _size(text: str, sizes: Sizes) -> int:
+    found = _MULTIPLE.fullmatch(text)
+    return int(found[1] or 1) * sizes[found[2]] if found else int(text)
 
 
 class _Rule(NamedTuple):
     native: str
     diffusers: str
     shape: tuple[int, ...]
-    flags: list[str]
+    flags: Mapping[str, str]
+    sizes: Sizes
 
     def expand(self) -> Iterable[Module]:
-        """One Module, or one for each number that ``N=`` allows."""
-        names, rows = _alternatives(self.diffusers), self._rows()
-        parts = tuple(map(Part, names, rows))
-        bias = "bias" in self.flags
-        for number in self._numbers():
-            if number is None:
-                yield Module(self.native, parts, self.shape, bias)
-            else:
-                yield Module(_NUMBER.sub(number, self.native),
-                             tuple(Part(_NUMBER.sub(number, p.name), p.rows) for p in parts),
-                             self.shape, bias)
+        """One Module, or one for each number that ``N=`` and ``M=`` allow."""
+        parts = self._parts(self.diffusers, self.flags.get("rows", ""), "swap" in self.flags)
+        for n in self._numbers("N"):
+            for m in self._numbers("M"):
+                yield Module(_numbered(self.native, n, m),
+                             tuple(Part(_numbered(part.name, n, m), part.rows) for part in parts),
+                             self.shape, "bias" in self.flags)
 
-    def _numbers(self) -> list[str] | list[None]:
-        for flag in self.flags:
-            if flag.startswith("N="):
-                first, _, last = flag[2:].partition("-")
-                return [str(n) for n in range(int(first), int(last or first) + 1)]
-        return [None]
+    def _numbers(self, letter: str) -> list[str]:
+        if letter not in self.flags:
+            return [letter]
+        first, _, last = self.flags[letter].partition("-")
+        return [str(n) for n in range(_size(first, self.sizes), _size(last or first, self.sizes) + 1)]
 
-    def _rows(self) -> list[Rows | None]:
-        count, out = len(_alternatives(self.diffusers)), self.shape[0]
-        if "swap" in self.flags:
-            return [((out // 2, out), (0, out // 2))]
-        if count == 1:
-            return [None]
-        sizes = [out // count] * count
-        for flag in self.flags:
-            if flag.startswith("rows="):
-                sizes = [int(size) for size in flag[5:].split("+")]
-        result: list[Rows | None] = []
-        begin = 0
-        for size in sizes:
-            result.append(((begin, begin + size),))
-            begin += size
-        if begin != out:
-            raise AssertionError(f"{self.native}: rows {sizes} of {out}")
-        return result
+    def _parts(self, text: str, sizes: str = "", swap: bool = False) -> tuple[Part, ...]:
+        out = self.shape[0]
+        names = _alternatives(text)
+        if swap:
+            return (Part(names[0], ((out // 2, out), (0, out // 2))),)
+        if len(names) == 1:
+            return (Part(names[0]),)
+        heights = [_size(s, self.sizes) for s in sizes.split("+")] if sizes else [out // len(names)] * len(names)
+        if sum(heights) != out or len(heights) != len(names):
+            raise AssertionError(f"{self.native}: rows {heights} of {out}")
+        ends = [sum(heights[:n + 1]) for n in range(len(heights))]
+        return tuple(Part(name, ((end - height, end),)) for name, height, end in zip(names, heights, ends, strict=True))
+
+
+_N, _M = re.compile(r"\bN\b"), re.compile(r"\bM\b")
+
+
+def _numbered(name: str, n: str = "N", m: str = "M") -> str:
+    return _M.sub(m, _N.sub(n, name)) if n != "N" else name
 
 
 def _alternatives(text: str) -> list[str]:

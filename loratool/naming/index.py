@@ -10,57 +10,56 @@ import json
 import os
 import re
 from functools import cache
+from math import prod
 from typing import Any
 
 PATH = os.path.join(os.path.dirname(__file__), "index.json")
-_DIGITS = re.compile(r"\d+")
+_NUMBER = re.compile(r"(?<![^_])\d+(?![^_])")
 
 
+@cache
 def pattern(name: str) -> str:
-    """A module's name with separators unified and numbers folded: ``blocks_#_attn_qkv``."""
-    return _DIGITS.sub("#", name.replace(".", "_"))
+    """A module's name with separators unified and numbers folded: ``blocks_#_attn_qkv``; ``linear1`` stays."""
+    return _NUMBER.sub("#", name.replace(".", "_"))
 
 
-def plain(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without trailing 1x1: a 1x1 convolution is a linear layer."""
-    end = len(shape)
-    while end > 2 and shape[end - 1] == 1:
-        end -= 1
-    return shape[:end]
+def flat(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A weight as a matrix, ``(out, in * kh * kw)``: how factors see it; ``(out,)`` where only its rows are known."""
+    return shape if len(shape) < 3 else (shape[0], prod(shape[1:]))
 
 
 @cache
 def load() -> dict[str, Any]:
-    """``{"families": {id: [network, ...]}, "patterns": {pattern: {network: [shape, ...]}}}``."""
+    """``{"models": {id: {"variants": [...], "networks": [...]}}, "patterns": {pattern: {network: [shape, ...]}}}``.
+
+    A network is a model's denoiser, by the model's id, or an encoder.
+    """
     with open(PATH, encoding="utf-8") as file:
         loaded: dict[str, Any] = json.load(file)
     return loaded
 
 
+@cache
+def models_with(network: str) -> list[str]:
+    return [model for model, entry in load()["models"].items() if network in entry["networks"]]
+
+
 def build() -> dict[str, Any]:
-    from .families import FAMILIES, TREES, encoder_tree, family
+    from .address import DENOISER
+    from .families import FAMILIES, family
+    from .keymap import keymap
 
     patterns: dict[str, dict[str, set[tuple[int, ...]]]] = {}
-    families: dict[str, list[str]] = {}
-
-    def add(name: str, network: str, shape: tuple[int, ...]) -> None:
-        patterns.setdefault(pattern(name), {}).setdefault(network, set()).add(plain(shape))
-
+    models: dict[str, dict[str, list[str]]] = {}
     for family_id in FAMILIES:
-        made = family(family_id)
-        families[family_id] = [made.tree.id, *(e.tree for e in made.encoders.values())]
-        for module in made.tree.modules.values():
-            for shape in made.shapes(module.native):
-                if shape is not None:
-                    add(module.native, made.tree.id, shape)
-                    for part in module.parts:
-                        rows = shape[0] if part.rows is None else sum(b - a for a, b in part.rows)
-                        add(part.name, made.tree.id, (rows, *shape[1:]))
-    for tree_id in TREES:
-        for module in encoder_tree(tree_id).modules.values():
-            for name in {module.native, module.native.removeprefix("text_model.")}:
-                add(name, tree_id, module.shape)
-    return {"families": families,
+        for model, _, variants in family(family_id).models():
+            keys = keymap(model)
+            models[model] = {"variants": variants, "networks": [model, *keys.encoders]}
+            for component in keys.trees:
+                for name, hit in keys.names(component):
+                    network = model if component == DENOISER else component
+                    patterns.setdefault(pattern(name), {}).setdefault(network, set()).add(flat(hit.shape))
+    return {"models": models,
             "patterns": {p: {n: sorted(map(list, s)) for n, s in sorted(by.items())}
                          for p, by in sorted(patterns.items())}}
 

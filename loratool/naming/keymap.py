@@ -1,123 +1,194 @@
-"""A family's names in every dialect, both ways.
+"""A model's names in every dialect, both ways.
 
-Reading is many to one: native and diffusers spellings, several prefixes. Writing is one to one.
+Reading is many to one: native, diffusers and other spellings, several prefixes. Writing is one to one.
 Names are looked up; a name that no table holds has no address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from ..errors import Unmapped
-from .address import DENOISER, Address
-from .dialect import Dialect, separator_of
-from .families import encoder_tree, family
-from .family import Family, Module, Tree
+from . import index
+from .address import DENOISER, Address, height
+from .dialect import Dialect, is_encoder_prefix, separator_of, split_prefix
+from .families import encoder_tree, of_model
+from .family import Family, Module, Part, Tree
 
 
 class Hit(NamedTuple):
-    """What a spelled name means; ``spelling`` is native, diffusers or both."""
+    """What a spelled name means, in which spellings it is so, and the shape of its rows."""
 
     address: Address
-    spelling: str
+    spellings: frozenset[str]
+    shape: tuple[int, ...]
 
 
 class KeyMap:
-    """The lookup tables of one family."""
+    """The lookup tables of one model: a family, in one of its variants."""
 
-    def __init__(self, of: Family) -> None:
+    def __init__(self, of: Family, tree: Tree, variants: Iterable[str]) -> None:
         self.family = of
-        self.trees: dict[str, Tree] = {DENOISER: of.tree}
-        self._flat: dict[str, dict[str, Hit]] = {DENOISER: {}}
-        self._dotted: dict[str, dict[str, Hit]] = {DENOISER: {}}
-        self._prefixes: dict[str, str] = {}
-        for module in of.tree.modules.values():
-            self._add(DENOISER, module.native, Address(DENOISER, module.native), _spelling(module))
-            for part in module.parts:
-                if part.name != module.native:
-                    self._add(DENOISER, part.name, Address(DENOISER, module.native, part.rows), "diffusers")
-        for component, encoder in of.encoders.items():
-            self.trees[component] = encoder_tree(encoder.tree)
-            self._flat[component], self._dotted[component] = {}, {}
-            for name in self.trees[component].modules:
-                # transformers 5 and some trainers leave out the outer module's name.
-                for spelled in {name, name.removeprefix("text_model.")}:
-                    self._add(component, spelled, Address(component, name), "both")
-            for prefix in (*encoder.kohya, encoder.diffusers, *encoder.comfyui,
-                           encoder.diffusers + "base_model.model."):
-                self._prefixes[prefix] = component
+        self.encoders = {name: encoder for name, encoder in of.encoders.items()
+                         if not encoder.variants or set(encoder.variants) & set(variants)}
+        self.trees: dict[str, Tree] = {DENOISER: tree}
+        self.trees |= {name: encoder_tree(encoder.tree) for name, encoder in self.encoders.items()}
+        self._dotted: dict[str, dict[str, Hit]] = {component: {} for component in self.trees}
+        self._prefixes: dict[str, list[str]] = {"lycoris_": list(self.trees)}
+        self._add_denoiser(tree)
+        for component in self.encoders:
+            self._add_encoder(component)
+        self._flat = {component: {name.replace(".", "_"): hit for name, hit in table.items()}
+                      for component, table in self._dotted.items()}
 
-    def _add(self, component: str, name: str, address: Address, spelling: str) -> None:
-        hit = Hit(address, spelling)
-        self._dotted[component][name] = hit
-        self._flat[component][name.replace(".", "_")] = hit
+    def _add_denoiser(self, tree: Tree) -> None:
+        for module in tree.modules.values():
+            for spelling, part in _spelled(module):
+                self._add(DENOISER, part.name, Address(DENOISER, module.native, part.rows), spelling, module)
+                if self.family.root == "unet" and spelling == "diffusers" and (old := old_name(part.name)):
+                    self._add(DENOISER, old, Address(DENOISER, module.native, part.rows), "processor", module)
 
-    def component(self, prefix: str) -> str | None:
-        """Which component a prefix names in this family; None when it names none of them."""
-        if prefix in self._prefixes:
-            return self._prefixes[prefix]
-        is_encoder = prefix.startswith(("lora_te", "text_encoder"))
-        return None if is_encoder else DENOISER
+    def _add_encoder(self, component: str) -> None:
+        encoder = self.encoders[component]
+        for name, module in self.trees[component].modules.items():
+            for spelled in _outer_names(name):
+                self._add(component, spelled, Address(component, name), "native", module)
+            if old := old_name(name):
+                self._add(component, old, Address(component, name), "processor", module)
+        for prefix in (*encoder.kohya, encoder.diffusers, *encoder.comfyui, encoder.diffusers + "base_model.model."):
+            outer, inner = split_prefix(prefix)
+            if inner and not is_encoder_prefix(outer):
+                # A network inside the denoiser's: its keys begin with the denoiser's prefix.
+                self._dotted[DENOISER] |= {inner.rstrip("._") + "." + name: hit
+                                           for name, hit in self._dotted[component].items()}
+            self._prefixes.setdefault(prefix, []).append(component)
+
+    def _add(self, component: str, name: str, address: Address, spelling: str, module: Module) -> None:
+        shape = module.shape if address.rows is None else (height(address.rows), *module.shape[1:])
+        before = self._dotted[component].get(name)
+        spellings = before.spellings if before and before.address == address else frozenset()
+        self._dotted[component][name] = Hit(address, spellings | {spelling}, shape)
+
+    def components(self, prefix: str) -> list[str]:
+        """Which networks a prefix can name in this family."""
+        found = self._prefixes.get(prefix)
+        return found if found is not None else [] if is_encoder_prefix(prefix) else [DENOISER]
+
+    def tables(self, prefix: str) -> list[Mapping[str, Hit]]:
+        """Where a name that stands after ``prefix`` is looked up."""
+        tables = self._flat if separator_of(prefix) == "_" else self._dotted
+        return [tables[component] for component in self.components(prefix)]
 
     def read(self, prefix: str, name: str) -> Hit | None:
         """Look up a module's name as it stands after ``prefix``."""
-        component = self.component(prefix)
-        if component is None:
-            return None
-        tables = self._flat if separator_of(prefix) == "_" else self._dotted
-        return tables[component].get(name)
+        return next((hit for table in self.tables(prefix) if (hit := table.get(name)) is not None), None)
+
+    def names(self, component: str) -> Iterable[tuple[str, Hit]]:
+        """Every name that is read for a network, dotted."""
+        return self._dotted[component].items()
 
     def module(self, address: Address) -> Module:
         return self.trees[address.component].modules[address.module]
 
-    def shape(self, address: Address) -> tuple[int, ...]:
-        """The shape of the weight, or of the rows that the address names."""
-        shape = self.module(address).shape
-        if address.rows is None:
-            return shape
-        return (sum(end - begin for begin, end in address.rows), *shape[1:])
+    @cached_property
+    def kinds(self) -> dict[str, dict[str, str]]:
+        """Component -> native name -> its pattern."""
+        return {component: {name: index.pattern(name) for name in tree.modules}
+                for component, tree in self.trees.items()}
+
+    @cached_property
+    def counts(self) -> dict[str, Counter[str]]:
+        """Component -> how many modules of each pattern the model has."""
+        return {component: Counter(kinds.values()) for component, kinds in self.kinds.items()}
+
+    @cached_property
+    def patterns(self) -> set[str]:
+        """The patterns of all names of the denoiser."""
+        return {index.pattern(name) for name in self._dotted[DENOISER]}
 
     def lookalikes(self, names: Iterable[str]) -> list[str]:
         """Diffusers modules of the denoiser that are not among ``names`` but end in one of them."""
         wanted = set(names)
         short = [name for name in wanted if "." not in name]
-        return [name for name in _part_names(self.family.tree) if name not in wanted
-                and any(name.endswith("." + ending) for ending in short)]
+        return [part.name for module in self.trees[DENOISER].modules.values() for part in module.parts
+                if part.name not in wanted and any(part.name.endswith("." + ending) for ending in short)]
 
     def targets(self, component: str, module: str, dialect: Dialect) -> list[tuple[str, Address]]:
         """The names under which ``dialect`` writes a native module, with the rows that each holds.
 
-        Raises Unmapped when the family has no such module.
+        Raises Unmapped when the family has no such module, or the dialect no name for it.
         """
         found = self.trees[component].modules.get(module)
         if found is None:
             raise Unmapped(f"{self.family.title} has no module of this name", key=module)
         if component != DENOISER:
-            prefix = dialect.encoder_prefix(self.family.encoders[component])
-            if dialect.folder:
-                prefix += dialect.prefix
-            return [(prefix + _separated(module, prefix), Address(component, module))]
+            return [(self._encoder_name(component, module, dialect), Address(component, module))]
         prefix = dialect.denoiser_prefix(self.family)
-        if dialect.spells(self.family) == "native":
-            return [(prefix + _separated(module, prefix), Address(component, module))]
-        return [(prefix + _separated(part.name, prefix), Address(component, module, part.rows))
-                for part in found.parts]
+        parts = found.spelled(dialect.spells(self.family))
+        if not parts:
+            raise Unmapped(f"the dialect {dialect.id} has no name for it", key=module)
+        return [(prefix + _separated(part.name, prefix), Address(component, module, part.rows)) for part in parts]
+
+    def _encoder_name(self, component: str, module: str, dialect: Dialect) -> str:
+        prefix = dialect.encoder_prefix(self.encoders[component])
+        if prefix is None:
+            raise Unmapped(f"the dialect {dialect.id} has no names for text encoders", key=module)
+        if dialect.folder:
+            prefix += dialect.prefix
+        found = [c for c in self.components(prefix) if module in self.trees[c].modules]
+        if len(found) > 1:
+            raise Unmapped(f"{' and '.join(found)} would have one name in {dialect.id}", key=module)
+        return prefix + _separated(module, prefix)
 
 
-def _part_names(tree: Tree) -> list[str]:
-    return [part.name for module in tree.modules.values() for part in module.parts]
+def _spelled(module: Module) -> Iterator[tuple[str, Part]]:
+    yield "native", Part(module.native)
+    for part in module.parts:
+        yield "diffusers", part
+    for spelling in ("comfyui", "xlabs", "also"):
+        if spelling != "xlabs" or module.spelled(spelling):
+            for part in module.spelled(spelling):
+                yield "native" if spelling == "also" else spelling, part
+
+
+_ATTENTION = re.compile(r"(.*\.)(attn\d?|self_attn)\.(?:(to_[qkv]|to_out|add_[kv]_proj)(?:\.0)?|([qkv]|out)_proj)")
+
+
+def old_name(name: str) -> str | None:
+    """The name that diffusers before 0.22 gave a projection's LoRA; None for modules that it could not train."""
+    found = _ATTENTION.fullmatch(name)
+    if found is None:
+        return None
+    if found[4]:
+        return f"{found[1]}{found[2]}.to_{found[4]}_lora"
+    return f"{found[1]}{found[2]}.processor.{found[3]}_lora"
+
+
+_OUTER = ("model.", "language_model.", "model.language_model.")
+
+
+def _outer_names(name: str) -> Iterator[str]:
+    """An encoder's module with and without the names of the modules around it: trainers and libraries differ."""
+    yield name
+    if name.startswith("text_model."):
+        yield name.removeprefix("text_model.")
+    if name.startswith("layers."):
+        yield from (outer + name for outer in _OUTER)
 
 
 def _separated(name: str, prefix: str) -> str:
     return name.replace(".", "_") if separator_of(prefix) == "_" else name
 
 
-def _spelling(module: Module) -> str:
-    return "both" if module.parts[0].name == module.native else "native"
-
-
 @cache
-def keymap(family_id: str) -> KeyMap:
-    return KeyMap(family(family_id))
+def keymap(model: str) -> KeyMap:
+    """The names of a model: ``family/variant``, or ``family`` for the first of its variants."""
+    of = of_model(model)
+    for name, tree, variants in of.models():
+        if model in (name, of.id) or model.partition("/")[2] in variants:
+            return KeyMap(of, tree, variants)
+    raise KeyError(model)

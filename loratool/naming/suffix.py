@@ -5,6 +5,7 @@ This table only recognises. What an algorithm means stands in ``adapter/``.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -54,6 +55,12 @@ SUFFIXES: dict[str, Factor] = {
 }
 
 
+_BARE = re.compile(r"(.*_lora\d?)\.((?:up|down)\.weight)", re.DOTALL)
+"""XLabs and diffusers before 0.22: ``lora`` is the end of the module's name."""
+_RANGE = re.compile(r"(.*)\.(oft_blocks\.(\d+))", re.DOTALL)
+"""sd-scripts' OFT for fused projections: a tensor per range of rows."""
+
+
 def split_suffix(name: str) -> tuple[str, str, Factor | None]:
     """``name`` without its suffix, the suffix, and what it means (None: nobody knows).
 
@@ -76,4 +83,10 @@ def split_suffix(name: str) -> tuple[str, str, Factor | None]:
         if found and found.style == "peft":
             return name[:three], name[three + 1:], found
     suffix = name[one + 1:]
-    return name[:one], suffix, SUFFIXES.get(suffix)
+    found = SUFFIXES.get(suffix)
+    if found is None:
+        if bare := _BARE.fullmatch(name):
+            return bare[1], bare[2], Factor("lora", bare[2].partition(".")[0], "bare")
+        if part := _RANGE.fullmatch(name):
+            return part[1], part[2], Factor("oft", f"blocks.{part[3]}")
+    return name[:one], suffix, found

@@ -14,26 +14,26 @@ FOLLOWED = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules"
 """The fields that ranks and alphas decide; the others of an earlier text are kept."""
 
 
-def configuration(layers: Sequence[OutLayer], family: str | None, before: str | None = None) -> str:
+def configuration(layers: Sequence[OutLayer], model: str | None, before: str | None = None) -> str:
     """The text of ``lora_adapter_metadata``: per component, as diffusers packs it."""
     document: dict[str, object] = {}
     for component in sorted({layer.component for layer in layers}):
         prefix = component + "." if component else ""
-        made = _document([layer for layer in layers if layer.component == component], family)
+        made = _document([layer for layer in layers if layer.component == component], model)
         document |= {prefix + key: value for key, value in made.items()}
     return json.dumps(document | _kept(before), sort_keys=True, separators=(",", ":"))
 
 
-def config_file(layers: Sequence[OutLayer], family: str | None, before: str | None = None) -> str:
+def config_file(layers: Sequence[OutLayer], model: str | None, before: str | None = None) -> str:
     """The text of an ``adapter_config.json``; as it was ("" for none) where no layer concerns it."""
     if not layers:
         return before or ""
-    return json.dumps(_document(layers, family) | _kept(before), indent=2) + "\n"
+    return json.dumps(_document(layers, model) | _kept(before), indent=2) + "\n"
 
 
-def _document(layers: Sequence[OutLayer], family: str | None) -> dict[str, object]:
+def _document(layers: Sequence[OutLayer], model: str | None) -> dict[str, object]:
     modules = {peft.config_name(layer.module): (layer.rank, layer.alpha) for layer in layers}
-    return peft.document(modules, keymap(family).lookalikes(modules) if family else ())
+    return peft.document(modules, keymap(model).lookalikes(modules) if model else ())
 
 
 def _kept(before: str | None) -> dict[str, object]:

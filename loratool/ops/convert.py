@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+import numpy as np
+
 from ..adapter.adapter import Adapter
-from ..adapter.cover import cover, height_of
+from ..adapter.cover import bits, cover, height_of, live_columns
 from ..adapter.layer import Layer, twins
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped, Unsound, WouldLose
 from ..metadata import peft
-from ..naming.address import Address
+from ..naming.address import Address, full
 from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
@@ -34,6 +36,7 @@ class _Work:
     """What one conversion collects while it goes through the modules."""
 
     adapter: Adapter
+    model: str
     dialect: Dialect
     keys: KeyMap
     came_from: origin.Origin | None
@@ -54,20 +57,33 @@ def plan(adapter: Adapter, to: str, drop_unsupported: bool = False) -> Plan:
     Unmapped for names that no table holds, WouldLose for what the target cannot hold.
     """
     gate.require_sound(adapter)
-    if adapter.family is None:
+    gate.require_fit(adapter)
+    model = adapter.model or _agreed(adapter, DIALECTS[to])
+    if model is None:
         raise Unmapped("the base model is not known, so the names cannot be translated", path=adapter.path,
                        hint=_unknown_hint(adapter))
     came_from = origin.recall(adapter.metadata)
-    work = _convert(adapter, to, came_from, drop_unsupported)
+    work = _convert(adapter, model, to, came_from, drop_unsupported)
     if work.returns and came_from and came_from.configuration and not _fits(came_from.configuration, work):
         # The weights were changed since: their scale is folded, and a configuration is made anew.
-        work = _convert(adapter, to, replace(came_from, configuration=None), drop_unsupported)
+        work = _convert(adapter, model, to, replace(came_from, configuration=None), drop_unsupported)
     return _finish(work)
 
 
-def _convert(adapter: Adapter, to: str, came_from: origin.Origin | None, drop: bool) -> _Work:
-    assert adapter.family is not None
-    work = _Work(adapter, DIALECTS[to], keymap(adapter.family), came_from)
+def _agreed(adapter: Adapter, dialect: Dialect) -> str | None:
+    """The first of several models that fit, where all of them would give each layer the same names and rows."""
+    def names(model: str) -> list[object]:
+        keys = keymap(model)
+        hits = [keys.read(layer.group.prefix, layer.group.name) for layer in adapter.layers.values()]
+        return [hit and (hit.address.rows, [(name, address.rows) for name, address in
+                                            keys.targets(*hit.address.whole, dialect)]) for hit in hits]
+
+    models = adapter.identification.models
+    return models[0] if models and all(names(model) == names(models[0]) for model in models[1:]) else None
+
+
+def _convert(adapter: Adapter, model: str, to: str, came_from: origin.Origin | None, drop: bool) -> _Work:
+    work = _Work(adapter, model, DIALECTS[to], keymap(model), came_from)
     _refuse_unmapped(work, drop)
     for (component, module), layers in adapter.modules.items():
         _convert_module(work, component, module, layers, drop)
@@ -116,10 +132,27 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
         return
     out = work.keys.trees[component].modules[module].shape[0]
     gate.require_height(plain, out)
+    _require_room(work, plain, targets, out)
     for name, address in targets:
         pieces = cover(plain, address.rows, out)
         if pieces:
             work.layers.extend(respell(_target(work, name, address, out, targets), pieces))
+
+
+def _require_room(work: _Work, layers: Sequence[LoraLayer], targets: Sequence[tuple[str, Address]], out: int) -> None:
+    """Raise WouldLose where a layer changes rows that no name of the target holds."""
+    held = np.zeros(out, bool)
+    for _, address in targets:
+        for begin, end in address.rows or full(out):
+            held[begin:end] = True
+    if held.all():
+        return
+    for layer in layers:
+        rows = (layer.address.rows if layer.address else None) or full(out)
+        reached = np.concatenate([held[begin:end] for begin, end in rows])
+        if live_columns(bits(layer, "up")[~reached].T).any():
+            raise WouldLose(f"some of its rows have no name in {work.dialect.id}", path=work.adapter.path,
+                            key=layer.stem, hint="Convert to another dialect, such as comfyui.")
 
 
 def _refuse_twice(work: _Work, layers: Sequence[Layer]) -> None:
@@ -169,7 +202,7 @@ def _finish(work: _Work) -> Plan:
         late[origin.KEY] = cache(lambda: replace(kept, content=stamp.content_of_adapter(adapter)).text())
     compare = work.came_from.content if work.returns and work.came_from else None
     fixed = work.came_from.said if work.returns and work.came_from else {}
-    return Plan("convert", (adapter,), adapter.family, dialect.id, dialect.folder, layers, work.carried,
+    return Plan("convert", (adapter,), adapter.model, dialect.id, dialect.folder, layers, work.carried,
                 metadata, (), notes, compare, late, fixed)
 
 
@@ -190,7 +223,7 @@ def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
             metadata[peft.HEADER_KEY] = work.came_from.configuration
         return metadata
     if work.dialect.alpha == "folded" and not work.dialect.folder and layers:
-        metadata[peft.HEADER_KEY] = configuration(layers, work.adapter.family, before)
+        metadata[peft.HEADER_KEY] = configuration(layers, work.model, before)
     return metadata
 
 

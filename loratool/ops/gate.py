@@ -33,6 +33,18 @@ def require_sound(adapter: Adapter) -> None:
                           key=layer.group.twice[0], hint="Remove one of them first.")
 
 
+def require_fit(adapter: Adapter) -> None:
+    """Raise Unsound for a layer whose shape the base model does not have."""
+    for stem, shape in adapter.identification.conflicts.items():
+        raise Unsound(f"the layer is {_shape(adapter, stem)}, the base model has {' x '.join(map(str, shape))}",
+                      path=adapter.path, key=stem, hint="`loratool validate` lists all layers of a wrong shape.")
+
+
+def _shape(adapter: Adapter, stem: str) -> str:
+    found = adapter.shapes.get(stem)
+    return f"{found.out} x {found.inner}" if found and not found.fault else "of another shape"
+
+
 def require_height(layers: Sequence[LoraLayer], out: int) -> None:
     """Raise Unsound for a layer that has other rows than its address in a weight of ``out`` rows."""
     for layer in layers:

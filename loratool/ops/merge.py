@@ -26,7 +26,7 @@ from ..tensors.writer import TensorSpec
 from . import gate, origin, recipe
 from .configured import configuration
 from .pack import alpha_bytes, alpha_spec, pack
-from .pairing import Slot, one_family, require_components, slots
+from .pairing import Slot, one_model, require_components, slots
 from .plan import Conflict, OutLayer, Plan, Produced, Report
 from .rules import PerLayer, RankRule, Ranks, lossless_rank
 from .run import size_of
@@ -49,8 +49,9 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
                              f"{len(values)}", hint="For example --weights 0.6,0.4 for two files.")
     for adapter in adapters:
         gate.require_sound(adapter)
+        gate.require_fit(adapter)
         gate.only_lora(adapter, "a merge")
-    family, working = one_family(adapters)
+    known, working = one_model(adapters)
     if working is not None:
         adapters = [adapter.resolved(working) for adapter in adapters]
     require_components(adapters, components or {})
@@ -66,14 +67,14 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
     def with_ranks(ranks: Ranks) -> Plan:
         layers = [_layer(slot, min(rank, max(1, lossless_rank(s))), stored, s, rule is not None)
                   for slot, rank, (s, _) in zip(paired, ranks, seen, strict=True)]
-        return _assemble(adapters, weights, family, layers, kept)
+        return _assemble(adapters, weights, known, layers, kept)
 
     ranks = made.ranks([s for s, _ in seen], lambda ranks: size_of(with_ranks(ranks)))
     planned = with_ranks(ranks)
     return replace(planned, notes=_notes(paired, planned.layers), conflict=_conflict([g for _, g in seen]))
 
 
-def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], family: str | None, layers: Sequence[OutLayer],
+def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], model: str | None, layers: Sequence[OutLayer],
               kept: dict[str, object]) -> Plan:
     first = adapters[0]
     dialect = DIALECTS.get(first.key_format)
@@ -81,8 +82,8 @@ def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], family: str
     metadata.pop(origin.KEY, None)
     before = metadata.pop(peft.HEADER_KEY, None)
     if dialect is not None and dialect.alpha == "folded" and not first.is_folder:
-        metadata[peft.HEADER_KEY] = configuration(layers, family, before)
-    return Plan("merge", tuple(adapters), family, first.key_format, first.is_folder, layers, (), metadata, first.keys,
+        metadata[peft.HEADER_KEY] = configuration(layers, model, before)
+    return Plan("merge", tuple(adapters), model, first.key_format, first.is_folder, layers, (), metadata, first.keys,
                 late={recipe.PARENTS: lambda: recipe.parents(adapters, weights)}, recipe=kept)
 
 

@@ -46,13 +46,13 @@ def require_components(adapters: Sequence[Adapter], told: Mapping[str, Sequence[
                              hint="There are: " + ", ".join(["te", *sorted(present)]))
 
 
-def one_family(adapters: Sequence[Adapter]) -> tuple[str | None, str | None]:
-    """The family of all, and the one whose tables pair the layers.
+def one_model(adapters: Sequence[Adapter]) -> tuple[str | None, str | None]:
+    """The model (``family/variant``) of all, and the one whose tables pair the layers.
 
     They differ where all files fit the same several families: then any of these pairs them alike.
     Both are None when nobody knows the family, but all use the same names.
     """
-    possible = [a.identification.possible if a.identification.confidence != "unknown" else set() for a in adapters]
+    possible = [set(a.identification.models) for a in adapters]
     if not any(possible):
         if len({a.key_format for a in adapters}) > 1:
             raise FamiliesDiffer("the base model is unknown and the files use different names",
@@ -60,13 +60,21 @@ def one_family(adapters: Sequence[Adapter]) -> tuple[str | None, str | None]:
         return None, None
     common = set.intersection(*possible)
     if not common:
-        titles = [" or ".join(load_family(f).title for f in sorted(p)) or "an unknown base model" for p in possible]
         raise FamiliesDiffer("adapters for different base models cannot be merged: "
-                             + ", ".join(f"{a.path}: {t}" for a, t in zip(adapters, titles, strict=True)),
+                             + ", ".join(f"{a.path}: {_title(p)}" for a, p in zip(adapters, possible, strict=True)),
                              path=adapters[-1].path, hint="Merge adapters of one base model only.")
-    named = next((a.family for a in adapters if a.family in common), None)
-    working = named or sorted(common)[0]
-    return (working if named or len(common) == 1 else None), working
+    named = next((a.model for a in adapters if a.model in common), None)
+    working = named or next(m for m in adapters[0].identification.models if m in common)
+    one = named or len({m.partition("/")[0] for m in common}) == 1
+    return (working if one else None), working
+
+
+def _title(models: set[str]) -> str:
+    """The base models in words; with the variants where the family is one."""
+    families = {model.partition("/")[0] for model in models}
+    titles = " or ".join(load_family(f).title for f in sorted(families)) or "an unknown base model"
+    variants = sorted(v for model in models if (v := model.partition("/")[2]))
+    return f"{titles} {', '.join(variants)}" if len(families) == 1 and variants else titles
 
 
 def _key(adapter: Adapter, layer: LoraLayer) -> tuple[str, str]:
@@ -74,14 +82,14 @@ def _key(adapter: Adapter, layer: LoraLayer) -> tuple[str, str]:
 
 
 def slots(adapters: Sequence[Adapter], weights: Sequence[float], components: Mapping[str, Sequence[float]],
-           family: str | None) -> list[Slot]:
+           model: str | None) -> list[Slot]:
     modules: dict[tuple[str, str], list[list[LoraLayer]]] = {}
     for number, adapter in enumerate(adapters):
         for layer in adapter.lora_layers:
             modules.setdefault(_key(adapter, layer), [[] for _ in adapters])[number].append(layer)
     found: list[Slot] = []
     for key, by_input in modules.items():
-        found += _module_slots(adapters[0], family, key, by_input, _weights_of(key[0], weights, components))
+        found += _module_slots(adapters[0], model, key, by_input, _weights_of(key[0], weights, components))
     return found
 
 
@@ -94,20 +102,20 @@ def _weights_of(component: str, weights: Sequence[float], factors: Mapping[str, 
     return found
 
 
-def _module_slots(first: Adapter, family: str | None, key: tuple[str, str], by_input: list[list[LoraLayer]],
+def _module_slots(first: Adapter, model: str | None, key: tuple[str, str], by_input: list[list[LoraLayer]],
                   weights: Sequence[float]) -> list[Slot]:
     every = [layer for layers in by_input for layer in layers]
     kernels = {(layer.inner, layer.kernel if layer.is_spatial else ()) for layer in every}
     if len(kernels) > 1:
         raise Unsound("the inputs have this module in different shapes", path=every[-1].file.path, key=every[-1].stem,
                       hint="`loratool validate` shows which file does not fit the base model.")
-    if not key[0] or family is None:
+    if not key[0] or model is None:
         heights = {layer.out for layer in every}
         if len(heights) > 1:
             raise Unsound(f"the inputs have this layer with {' and '.join(map(str, sorted(heights)))} rows",
                           path=every[-1].file.path, key=every[-1].stem)
         return [_slot(first, every[0].stem, None, every[0].out, by_input, weights)]
-    keys = keymap(family)
+    keys = keymap(model)
     out = keys.trees[key[0]].modules[key[1]].shape[0]
     gate.require_height(every, out)
     targets = _targets(first, keys, key, by_input)

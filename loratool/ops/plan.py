@@ -93,7 +93,8 @@ class Plan:
 
     command: str
     inputs: tuple[Adapter, ...]
-    family: str | None
+    model: str | None
+    """``family`` or ``family/variant``, whose names the output has; None where nobody knows it."""
     dialect: str
     folder: bool
     layers: Sequence[OutLayer]
@@ -111,6 +112,10 @@ class Plan:
     recipe: Mapping[str, Any] | None = None
     """The options that made the plan; written with the measured error, so that it can be replayed."""
     conflict: Conflict | None = None
+
+    @property
+    def family(self) -> str | None:
+        return self.model and self.model.partition("/")[0]
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,9 @@ def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], m
     metadata = dict(adapter.metadata) | {recipe.PARENTS: recipe.parents([adapter], hashed=False)}
     configured = any(layer.alpha.source in ("metadata", "adapter_config") for layer in adapter.lora_layers)
     if peft.HEADER_KEY in metadata and configured:
-        metadata[peft.HEADER_KEY] = configuration(layers, adapter.family, metadata[peft.HEADER_KEY])
+        metadata[peft.HEADER_KEY] = configuration(layers, adapter.model, metadata[peft.HEADER_KEY])
     metadata.pop(origin.KEY, None)
-    return Plan("resize", (adapter,), adapter.family, adapter.key_format, adapter.is_folder, layers, carried,
+    return Plan("resize", (adapter,), adapter.model, adapter.key_format, adapter.is_folder, layers, carried,
                 metadata, adapter.keys, notes, late={recipe.PARENTS: lambda: recipe.parents([adapter])}, recipe=made)
 
 

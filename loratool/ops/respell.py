@@ -24,7 +24,7 @@ from .pack import alpha_bytes, alpha_spec
 from .plan import OutLayer, Produced, Report
 
 FACTOR_NAMES = {"kohya": ("lora_up.weight", "lora_down.weight", "lora_mid.weight"),
-                "peft": ("lora_B.weight", "lora_A.weight", "")}
+                "peft": ("lora_B.weight", "lora_A.weight", ""), "bare": ("up.weight", "down.weight", "")}
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,9 @@ def _names(target: Target, layer: LoraLayer) -> tuple[str, str, str]:
     style = target.dialect.style or (target.came_from.style if target.came_from else "")
     if style in FACTOR_NAMES:
         up, down, mid = FACTOR_NAMES[style]
+    elif layer.group.style == "bare":
+        # Only after a module's name that ends in "lora".
+        up, down, mid = FACTOR_NAMES["peft"]
     else:
         suffixes = layer.group.suffixes
         up, down, mid = suffixes["up"], suffixes["down"], suffixes.get("mid", "lora_mid.weight")

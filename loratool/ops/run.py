@@ -200,7 +200,7 @@ def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
 def _config(plan: Plan, file: _File) -> str:
     """The configuration of one of the folder's files; what the first input's says besides ranks is kept."""
     before = {source.qualifier: source.config_text for source in plan.inputs[0].sources}
-    return config_file(file.layers, plan.family, before.get(file.qualifier) if plan.inputs[0].is_folder else None)
+    return config_file(file.layers, plan.model, before.get(file.qualifier) if plan.inputs[0].is_folder else None)
 
 
 def _totals(reports: Sequence[Report]) -> tuple[float, float]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from ..family import Tree, tree
 
 LAYER = """
-text_model.encoder.layers.N.self_attn.k_proj      =    cxc       bias  N={last}
-text_model.encoder.layers.N.self_attn.v_proj      =    cxc       bias  N={last}
-text_model.encoder.layers.N.self_attn.q_proj      =    cxc       bias  N={last}
-text_model.encoder.layers.N.self_attn.out_proj    =    cxc       bias  N={last}
-text_model.encoder.layers.N.mlp.fc1               =    widexc    bias  N={last}
-text_model.encoder.layers.N.mlp.fc2               =    cxwide    bias  N={last}
+text_model.encoder.layers.N.self_attn.k_proj      =    cxc       bias  N=0-last
+text_model.encoder.layers.N.self_attn.v_proj      =    cxc       bias  N=0-last
+text_model.encoder.layers.N.self_attn.q_proj      =    cxc       bias  N=0-last
+text_model.encoder.layers.N.self_attn.out_proj    =    cxc       bias  N=0-last
+text_model.encoder.layers.N.mlp.fc1               =    widexc    bias  N=0-last
+text_model.encoder.layers.N.mlp.fc2               =    cxwide    bias  N=0-last
 """
 
 
 def clip(tree_id: str, width: int, layers: int, projection: bool = False) -> Tree:
     """``projection``: whether the model ends in a ``text_projection`` that adapters can train."""
-    table = LAYER.replace("{last}", f"0-{layers - 1}")
-    if projection:
-        table += "text_projection = cxc"
-    return tree(tree_id, table, {"c": width, "wide": 4 * width})
+    table = LAYER + ("text_projection = cxc" if projection else "")
+    return tree(tree_id, table, {"c": width, "wide": 4 * width, "last": layers - 1})

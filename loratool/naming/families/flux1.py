@@ -4,7 +4,7 @@ Source: the relation that diffusers' single-file loader applies, found by pushin
 through it (314 native weights, 504 diffusers weights, every row once).
 """
 
-from ..family import Encoder, Family, tree
+from ..family import Family, changed, encoders, respelled, tree
 
 TREE = tree("flux1", """
 img_in                           x_embedder                                      3072x64        bias
@@ -32,27 +32,29 @@ final_layer.linear               proj_out                                       
 final_layer.adaLN_modulation.1   norm_out.linear                                 6144x3072      swap bias
 """)
 
-_NO_GUIDANCE = {"guidance_in.in_layer": None, "guidance_in.out_layer": None}
+XLABS = """
+double_blocks.N.img_attn.qkv    double_blocks.N.processor.qkv_lora1
+double_blocks.N.img_attn.proj   double_blocks.N.processor.proj_lora1
+double_blocks.N.txt_attn.qkv    double_blocks.N.processor.qkv_lora2
+double_blocks.N.txt_attn.proj   double_blocks.N.processor.proj_lora2
+single_blocks.N.linear1         single_blocks.N.processor.qkv_lora[0:9216]
+single_blocks.N.linear2         single_blocks.N.processor.proj_lora
+"""
+"""Names in the files of XLabs and USO: 1 is the image stream, 2 the text."""
+
+ALSO = "single_blocks.N.linear1  single_blocks.N.linear1_qkv[0:9216]"
+
+DEV = respelled(respelled(TREE, "xlabs", XLABS), "also", ALSO)
+CONTROL = changed(DEV, {"img_in": (3072, 128)})
 
 FAMILY = Family(
-    id="flux1", title="FLUX.1", root="transformer", kohya_spelling="native", tree=TREE,
-    encoders={
-        "clip-l": Encoder("clip-l", kohya=("lora_te1_",), diffusers="text_encoder.",
-                          comfyui=("text_encoders.clip_l.transformer.", "text_encoders.clip_l.")),
-        # sd-scripts numbers T5 as the third encoder, OneTrainer as the second.
-        "t5-xxl": Encoder("t5-xxl", kohya=("lora_te3_", "lora_te2_"), diffusers="text_encoder_2.",
-                          comfyui=("text_encoders.t5xxl.transformer.", "text_encoders.t5xxl.")),
-    },
-    # Chroma is FLUX.1 without modulation, time, vector and guidance: the rest could be either's.
-    telling=("mod.lin", "modulation.lin", "time_in.in_layer", "vector_in.in_layer", "guidance_in.in_layer",
-             "final_layer.adaLN_modulation.1"),
-    variants={
-        "dev": {},
-        "schnell": _NO_GUIDANCE,
-        "kontext": {},
-        "krea": {},
-        "fill": {"img_in": (3072, 384)},
-        "canny": {"img_in": (3072, 128)},
-        "depth": {"img_in": (3072, 128)},
-    },
+    id="flux1", title="FLUX.1",
+    trees={"dev": DEV, "schnell": changed(DEV, {"guidance_in.in_layer": None, "guidance_in.out_layer": None}),
+           "kontext": DEV, "krea": DEV, "fill": changed(DEV, {"img_in": (3072, 384)}),
+           "canny": CONTROL, "depth": CONTROL},
+    # sd-scripts numbers T5 as the third encoder, OneTrainer as the second.
+    encoders=encoders("""
+clip-l  text_encoder    clip_l  lora_te1_
+t5-xxl  text_encoder_2  t5xxl   lora_te3_ lora_te2_
+"""),
 )
