@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .fields import text
+from .fields import document, text
 
 
 class DeclaredBase(NamedTuple):
@@ -72,12 +72,23 @@ _WORDS: tuple[tuple[str, str], ...] = (
 """Words, lower case, with ``-`` for every separator."""
 
 
+ORIGIN = "loratool.origin"
+"""Where a conversion wrote down what the file was before."""
+
+
 def declared_base(metadata: Mapping[str, str]) -> DeclaredBase | None:
-    """The base model in the metadata's words, where loratool knows them; of two words the one with a variant."""
+    """The base model in the metadata's words, where loratool knows them; of two words the one with a variant.
+
+    What an earlier conversion knew counts where no trainer's word stands.
+    """
     found = [base for key in ("modelspec.architecture", "ss_base_model_version") if (base := _declared(metadata, key))]
     if len(found) == 2 and found[1].id.startswith(found[0].id.partition("/")[0] + "/"):
         # musubi-tuner calls Kontext "Flux.1-dev" and says flux_kontext in the second place.
         return found[1]
+    kept = document(metadata, ORIGIN)
+    model = kept.get("model") if isinstance(kept, dict) else None
+    if not found and isinstance(model, str):
+        return DeclaredBase(model, ORIGIN, model)
     return found[0] if found else None
 
 

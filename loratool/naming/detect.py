@@ -15,6 +15,7 @@ from typing import NamedTuple
 from . import index
 from .address import DENOISER
 from .dialect import is_encoder_prefix
+from .families import FAMILIES
 from .families import family as load_family
 from .keymap import Hit, KeyMap, keymap
 
@@ -154,13 +155,12 @@ def _identify(modules: tuple[Spelled, ...], declared: str | None) -> Identificat
         # Addresses by the first of them: enough to see which layers of the file are one weight.
         conflicts = {stem: shape for stem, shape in equals[0].conflicts.items()
                      if all(stem in m.conflicts for m in equals)}
-        return Identification(None, None, "ambiguous", tuple(c for m in equals for c in _candidates(m)),
+        return Identification(None, None, "ambiguous", _all_candidates(equals),
                               tuple(m.model for m in equals), equals[0].hits, conflicts, equals[0].unexplained,
                               _says_several(equals))
     first = chosen[0]
-    return Identification(first.family, _variant(chosen, declared), confidence,
-                          tuple(c for m in chosen for c in _candidates(m)), tuple(m.model for m in chosen),
-                          first.hits, first.conflicts, first.unexplained, _says(first))
+    return Identification(first.family, _variant(chosen, declared), confidence, _all_candidates(chosen),
+                          tuple(m.model for m in chosen), first.hits, first.conflicts, first.unexplained, _says(first))
 
 
 def _equals(good: list[_Match]) -> list[_Match]:
@@ -258,6 +258,17 @@ def _candidates(match: _Match) -> list[Candidate]:
     names = [f"{match.family}/{v}" for v in match.variants] or [match.family]
     return [Candidate(name, round(match.fit, 4), round(match.coverage, 4), len(match.conflicts),
                       match.missing) for name in names]
+
+
+def _all_candidates(matches: list[_Match]) -> tuple[Candidate, ...]:
+    """In the order in which the families list themselves and their variants."""
+    places = list(FAMILIES)
+
+    def place(candidate: Candidate) -> tuple[int, int]:
+        family, _, variant = candidate.id.partition("/")
+        return places.index(family), load_family(family).variants.index(variant) if variant else 0
+
+    return tuple(sorted((c for m in matches for c in _candidates(m)), key=place))
 
 
 def _says(match: _Match) -> str:

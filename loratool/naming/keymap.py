@@ -68,10 +68,9 @@ class KeyMap:
             self._prefixes.setdefault(prefix, []).append(component)
 
     def _add(self, component: str, name: str, address: Address, spelling: str, module: Module) -> None:
-        shape = module.shape if address.rows is None else (height(address.rows), *module.shape[1:])
         before = self._dotted[component].get(name)
         spellings = before.spellings if before and before.address == address else frozenset()
-        self._dotted[component][name] = Hit(address, spellings | {spelling}, shape)
+        self._dotted[component][name] = Hit(address, spellings | {spelling}, _shape(module, address))
 
     def components(self, prefix: str) -> list[str]:
         """Which networks a prefix can name in this family."""
@@ -93,6 +92,10 @@ class KeyMap:
 
     def module(self, address: Address) -> Module:
         return self.trees[address.component].modules[address.module]
+
+    def shape(self, address: Address) -> tuple[int, ...]:
+        """The shape of the weight, or of the rows that the address names."""
+        return _shape(self.module(address), address)
 
     @cached_property
     def kinds(self) -> dict[str, dict[str, str]]:
@@ -143,6 +146,10 @@ class KeyMap:
         if len(found) > 1:
             raise Unmapped(f"{' and '.join(found)} would have one name in {dialect.id}", key=module)
         return prefix + _separated(module, prefix)
+
+
+def _shape(module: Module, address: Address) -> tuple[int, ...]:
+    return module.shape if address.rows is None else (height(address.rows), *module.shape[1:])
 
 
 def _spelled(module: Module) -> Iterator[tuple[str, Part]]:

@@ -75,8 +75,10 @@ def _agreed(adapter: Adapter, dialect: Dialect) -> str | None:
     def names(model: str) -> list[object]:
         keys = keymap(model)
         hits = [keys.read(layer.group.prefix, layer.group.name) for layer in adapter.layers.values()]
-        return [hit and (hit.address.rows, [(name, address.rows) for name, address in
-                                            keys.targets(*hit.address.whole, dialect)]) for hit in hits]
+        targets = [(hit, keys.targets(*hit.address.whole, dialect)) for hit in hits if hit]
+        config = keys.lookalikes({peft.split_stem(name)[1] for _, found in targets for name, _ in found})
+        return [len(targets), *([] if dialect.alpha == "tensor" else config),
+                *((hit.address.rows, [(name, address.rows) for name, address in found]) for hit, found in targets)]
 
     models = adapter.identification.models
     return models[0] if models and all(names(model) == names(models[0]) for model in models[1:]) else None
@@ -230,10 +232,10 @@ def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
 def _remember(work: _Work) -> origin.Origin:
     """The origin of the adapter, with a place for the digest of its content."""
     adapter = work.adapter
-    styles = Counter(layer.group.style for layer in adapter.layers.values())
+    style = Counter(layer.group.style for layer in adapter.layers.values()).most_common(1)[0][0]
     form = _alpha_form(adapter)
     made = origin.Origin(adapter.key_format, recipe.NO_DIGEST, form[0] if form else None, form[1] if form else (),
-                         configuration=adapter.metadata.get(peft.HEADER_KEY), style=styles.most_common(1)[0][0],
+                         configuration=adapter.metadata.get(peft.HEADER_KEY), model=adapter.model, style=style,
                          said={key: adapter.metadata[key] for key in stamp.FOLLOWING if key in adapter.metadata})
     return origin.with_folds(made, {r.layer.stem: r.fold for r in work.layers}) if form else made
 

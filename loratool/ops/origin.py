@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-KEY = "loratool.origin"
+from ..metadata.bases import ORIGIN
+
+KEY = ORIGIN
 Fold = tuple[float, float]
 """What ``up`` and ``down`` were multiplied by."""
 
@@ -31,6 +33,8 @@ class Origin:
     """The ``lora_adapter_metadata`` that the file had."""
     said: Mapping[str, str] = field(default_factory=dict)
     """Metadata about ranks and alphas, as it was spelled."""
+    model: str | None = None
+    """The base model, where it was known: a part of a file can fit others too."""
     style: str = ""
     """The suffixes that its factors had, for dialects that allow several."""
 
@@ -44,6 +48,8 @@ class Origin:
                          "fold": self.fold, "folds": dict(sorted(self.folds.items()))}
         if self.configuration:
             document["configuration"] = self.configuration
+        if self.model:
+            document["model"] = self.model
         if self.said:
             document["said"] = dict(self.said)
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
@@ -65,7 +71,8 @@ def recall(metadata: Mapping[str, str]) -> Origin | None:
         return Origin(str(found["dialect"]), str(found["content"]), found.get("alpha_dtype"),
                       tuple(int(n) for n in found.get("alpha_shape", [])), _fold(found.get("fold")),
                       {str(k): _fold(v) for k, v in found.get("folds", {}).items()}, found.get("configuration"),
-                      {str(k): str(v) for k, v in found.get("said", {}).items()}, str(found.get("style", "")))
+                      {str(k): str(v) for k, v in found.get("said", {}).items()}, found.get("model"),
+                      str(found.get("style", "")))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

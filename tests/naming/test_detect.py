@@ -35,7 +35,7 @@ FORMATS = {
     "ai-toolkit lora_unet_down_blocks_0_resnets_0_conv1": "kohya-diffusers",
     "ai-toolkit transformer": "diffusers", "diffusers-peft unet.*": "diffusers",
     "diffusers-peft transformer.*": "diffusers", "ComfyUI diffusion_model.<BFL> + lora_down/up + alpha": "comfyui",
-    "kohya lora_unet_blocks_": "kohya", "kohya (sai mmdit names)": "kohya", "kohya": "kohya",
+    "kohya lora_unet_blocks_": "kohya", "kohya (sai mmdit names)": "kohya",
     "kohya oft_unet_": "kohya", "ai-toolkit diffusion_model": "comfyui", "XLabs processor": "xlabs",
     "ComfyUI diffusion_model.<native>": "comfyui", "ComfyUI diffusion_model.* + diff/diff_b": "comfyui",
     "diffusion-pipe transformer.<native>": "diffusion-pipe",

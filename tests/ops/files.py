@@ -177,7 +177,8 @@ def do_resize(source, target, rank, conv_rank=None, alpha="keep", overwrite=Fals
         return run.execute(planned, str(target), Policy(overwrite=overwrite, **policy), threads)
 
 
-def do_convert(source, target, to, drop=False, overwrite=False, threads=1, family=None):
+def do_convert(source, target, to, drop=False, overwrite=False, threads=1, family="flux1"):
+    """``family`` decides for the few modules of FLUX.1 that Chroma and others have too, and nothing else."""
     with Adapter.open(str(source), family) as adapter:
         return run.execute(convert.plan(adapter, to, drop), str(target), Policy(overwrite=overwrite), threads)
 

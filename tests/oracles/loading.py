@@ -24,9 +24,9 @@ from loratool.tensors.policy import Policy
 PROBES = 3
 
 
-def converted(source: Path, to: str, target: Path):
-    """Convert as the command line does."""
-    with Adapter.open(str(source)) as adapter:
+def converted(source: Path, to: str, target: Path, family: str | None = "flux1"):
+    """Convert as the command line does; ``family`` decides where a part of FLUX.1 fits others too."""
+    with Adapter.open(str(source), family) as adapter:
         return run.execute(convert.plan(adapter, to), str(target), Policy())
 
 
