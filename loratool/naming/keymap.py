@@ -120,10 +120,11 @@ class KeyMap:
         return [part.name for module in self.trees[DENOISER].modules.values() for part in module.parts
                 if part.name not in wanted and any(part.name.endswith("." + ending) for ending in short)]
 
-    def targets(self, component: str, module: str, dialect: Dialect) -> list[tuple[str, Address]]:
+    def targets(self, component: str, module: str, dialect: Dialect,
+                spelling: str | None = None) -> list[tuple[str, Address]]:
         """The names under which ``dialect`` writes a native module, with the rows that each holds.
 
-        Raises Unmapped when the family has no such module, or the dialect no name for it.
+        ``spelling`` instead of the one that the dialect writes. Raises Unmapped when the family has no such module, or the dialect no name for it.
         """
         found = self.trees[component].modules.get(module)
         if found is None:
@@ -131,7 +132,7 @@ class KeyMap:
         if component != DENOISER:
             return [(self._encoder_name(component, module, dialect), Address(component, module))]
         prefix = dialect.denoiser_prefix(self.family)
-        parts = found.spelled(dialect.spells(self.family))
+        parts = found.spelled(spelling or dialect.spells(self.family))
         if not parts:
             raise Unmapped(f"the dialect {dialect.id} has no name for it", key=module)
         return [(prefix + _separated(part.name, prefix), Address(component, module, part.rows)) for part in parts]

@@ -21,7 +21,7 @@ from ..adapter.layer import Layer, twins
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped, Unsound, WouldLose
 from ..metadata import peft
-from ..naming.address import Address, full
+from ..naming.address import DENOISER, Address, full
 from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
@@ -125,7 +125,7 @@ def _refuse_unmapped(work: _Work, drop: bool) -> None:
 
 def _convert_module(work: _Work, component: str, module: str, layers: Sequence[Layer], drop: bool) -> None:
     _refuse_twice(work, layers)
-    targets = work.keys.targets(component, module, work.dialect)
+    targets = _targets(work, component, module, layers)
     plain = [layer for layer in layers if isinstance(layer, LoraLayer)]
     for other in layers:
         if not isinstance(other, LoraLayer):
@@ -139,6 +139,15 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
         pieces = cover(plain, address.rows, out)
         if pieces:
             work.layers.extend(respell(_target(work, name, address, out, targets), pieces))
+
+
+def _targets(work: _Work, component: str, module: str, layers: Sequence[Layer]) -> list[tuple[str, Address]]:
+    """Names and rows of the output: as they are where the component is in the wanted dialect already."""
+    own = work.adapter.dialects[component]
+    if len(own) == 1 and (work.dialect.id in own or component != DENOISER and work.dialect.encoder in own):
+        return [(layer.stem, layer.address) for layer in layers if layer.address is not None]
+    spelling = work.came_from.spelling if work.returns and work.came_from else None
+    return work.keys.targets(component, module, work.dialect, spelling)
 
 
 def _require_room(work: _Work, layers: Sequence[LoraLayer], targets: Sequence[tuple[str, Address]], out: int) -> None:
@@ -167,8 +176,10 @@ def _refuse_twice(work: _Work, layers: Sequence[Layer]) -> None:
 def _target(work: _Work, name: str, address: Address, out: int,
             targets: Sequence[tuple[str, Address]]) -> Target:
     parts = tuple(a.rows or ((0, out),) for _, a in targets)
-    axes = len(work.keys.module(address).shape) if work.dialect.style == "peft" else None
     came_from = work.came_from if work.returns else None
+    axes = came_from.axes.get(name) if came_from else None
+    if work.dialect.style == "peft":
+        axes = (len(work.keys.module(address).shape),) * 2
     return Target(name, address, height_of(address.rows, out), parts, work.dialect, axes, came_from)
 
 
@@ -235,9 +246,31 @@ def _remember(work: _Work) -> origin.Origin:
     style = Counter(layer.group.style for layer in adapter.layers.values()).most_common(1)[0][0]
     form = _alpha_form(adapter)
     made = origin.Origin(adapter.key_format, recipe.NO_DIGEST, form[0] if form else None, form[1] if form else (),
-                         configuration=adapter.metadata.get(peft.HEADER_KEY), model=adapter.model, style=style,
+                         configuration=adapter.metadata.get(peft.HEADER_KEY), model=adapter.model, spelling=_spelling(work), axes=_axes(work), style=style,
                          said={key: adapter.metadata[key] for key in stamp.FOLLOWING if key in adapter.metadata})
     return origin.with_folds(made, {r.layer.stem: r.fold for r in work.layers}) if form else made
+
+
+def _spelling(work: _Work) -> str | None:
+    """The spelling of the denoiser's names, where its dialect would write another."""
+    dialect = DIALECTS.get(work.adapter.key_format)
+    hits = [hit for hit in work.adapter.identification.hits.values() if hit.address.component == DENOISER]
+    if dialect is None or all(dialect.spells(work.keys.family) in hit.spellings for hit in hits):
+        return None
+    return Counter(s for hit in hits for s in hit.spellings).most_common(1)[0][0]
+
+
+def _axes(work: _Work) -> dict[str, tuple[int, int]]:
+    """The layers whose factors have other numbers of axes than the base model's weights."""
+    found = {}
+    for layer in work.adapter.lora_layers:
+        up, down = layer.info("up"), layer.info("down")
+        if layer.address and up and down and not layer.has_mid:
+            axes = len(up.shape), len(down.shape)
+            usual = len(work.keys.module(layer.address).shape)
+            if axes != (usual, usual):
+                found[layer.stem] = axes
+    return found
 
 
 def _alpha_form(adapter: Adapter) -> tuple[str, tuple[int, ...]] | None:

@@ -35,6 +35,10 @@ class Origin:
     """Metadata about ranks and alphas, as it was spelled."""
     model: str | None = None
     """The base model, where it was known: a part of a file can fit others too."""
+    spelling: str | None = None
+    """The spelling of its modules, where it is not the one that its dialect writes."""
+    axes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Layer -> axes of up and down, where these are not the base model's."""
     style: str = ""
     """The suffixes that its factors had, for dialects that allow several."""
 
@@ -50,6 +54,10 @@ class Origin:
             document["configuration"] = self.configuration
         if self.model:
             document["model"] = self.model
+        if self.spelling:
+            document["spelling"] = self.spelling
+        if self.axes:
+            document["axes"] = dict(sorted(self.axes.items()))
         if self.said:
             document["said"] = dict(self.said)
         return json.dumps(document, sort_keys=True, separators=(",", ":"))
@@ -72,6 +80,7 @@ def recall(metadata: Mapping[str, str]) -> Origin | None:
                       tuple(int(n) for n in found.get("alpha_shape", [])), _fold(found.get("fold")),
                       {str(k): _fold(v) for k, v in found.get("folds", {}).items()}, found.get("configuration"),
                       {str(k): str(v) for k, v in found.get("said", {}).items()}, found.get("model"),
+                      found.get("spelling"), {str(k): (int(u), int(d)) for k, (u, d) in found.get("axes", {}).items()},
                       str(found.get("style", "")))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

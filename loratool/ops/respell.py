@@ -37,8 +37,8 @@ class Target:
     parts: tuple[Rows, ...]
     """The rows of all targets of the module: how the dialect splits it."""
     dialect: Dialect
-    axes: int | None
-    """How many axes the factors must have; None: as they came."""
+    axes: tuple[int, int] | None
+    """How many axes up and down must have; None: as they came."""
     came_from: Origin | None
 
     @property
@@ -192,9 +192,9 @@ def _specs(target: Target, terms: Sequence[_Term], rank: int, scale: float) -> d
     kernel = down_info.shape[2:] if not layer.has_mid or keeps_mid else layer.kernel
     up_tail: tuple[int, ...] = up_info.shape[2:]
     if target.axes is not None:
-        wanted = target.axes - 2
+        wanted = target.axes[1] - 2
         kernel = (kernel + (1,) * wanted)[:wanted] if len(kernel) < wanted or set(kernel[wanted:]) <= {1} else kernel
-        up_tail = (1,) * wanted
+        up_tail = (1,) * (target.axes[0] - 2)
     specs = {"up": TensorSpec(up, _dtype(terms, "up"), (target.out, rank, *up_tail)),
              "down": TensorSpec(down, _dtype(terms, "down"), (rank if not keeps_mid else down_info.shape[0],
                                                         down_info.shape[1], *kernel))}
