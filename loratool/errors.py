@@ -18,6 +18,7 @@
     │   ├── FamiliesDiffer   FAMILIES_DIFFER    4
     │   ├── Unmapped         UNMAPPED           4   a name that no table holds
     │   └── Unsound          UNSOUND            4   NaN, missing half, wrong shapes
+    ├── InternalError        INTERNAL          70   a fault of this program
     └── Interrupted          INTERRUPTED      130
 
 ``code`` and ``exit_code`` are part of the command line's contract; they do not change.
@@ -117,6 +118,11 @@ class Unmapped(Refused):
 
 class Unsound(Refused):
     code = "UNSOUND"
+
+
+class InternalError(LoratoolError):
+    code = "INTERNAL"
+    exit_code = 70
 
 
 class Interrupted(LoratoolError):

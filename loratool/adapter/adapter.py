@@ -37,6 +37,8 @@ class Source:
     config_source: str = "metadata"
     config_text: str | None = None
     """The text of adapter_config.json, where there is one."""
+    config_fault: str | None = None
+    """Why the configuration cannot be understood."""
 
     def config_for(self, group: Group) -> tuple[peft.PeftConfig, str] | None:
         component = group.component
@@ -201,8 +203,8 @@ def _sources(path: str) -> Iterator[Source]:
     if not os.path.isdir(path):
         file = TensorFile(path)
         text = file.metadata.get(peft.HEADER_KEY)
-        if text:
-            yield Source(file, "", peft.parse(text))
+        if text is not None:
+            yield Source(file, "", peft.parse(text), config_fault=peft.fault(text))
         else:
             yield _with_config(file, "")
         return
@@ -218,7 +220,9 @@ def _sources(path: str) -> Iterator[Source]:
 
 def _with_config(file: TensorFile, qualifier: str) -> Source:
     text = _config_beside(file.path)
-    return Source(file, qualifier, peft.parse(text) if text else {}, "adapter_config", text)
+    if text is None:
+        return Source(file, qualifier, config_source="adapter_config")
+    return Source(file, qualifier, peft.parse(text), "adapter_config", text, peft.fault(text))
 
 
 def _config_beside(path: str) -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..tensors.dtypes import FLOATS
 from .layer import Alpha, Layer
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class LoraLayer(Layer):
     @property
     def dtype(self) -> str:
         return self.file.tensors[self.group.roles["up"]].dtype
+
+    @property
+    def odd_dtype(self) -> str | None:
+        """The dtype of a factor that is no floating-point number."""
+        found = {info.dtype for role in ("up", "down", "mid") if (info := self.info(role)) is not None}
+        return next(iter(found - set(FLOATS)), None)
 
     def up(self) -> np.ndarray:
         """float64 [out, rank], as stored: without the scale."""

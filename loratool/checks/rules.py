@@ -96,6 +96,9 @@ RULES: dict[str, Rule] = {
                           "Get another copy."),
     "ALPHA_TWICE": Rule("structure", "warn", "alpha in one place", "The file has alpha tensors and PEFT's settings "
                         "(lora_adapter_metadata); diffusers refuses such files.", "Convert it to one dialect."),
+    "SETTINGS_INVALID": Rule("structure", "error", "PEFT's settings can be understood", "Rank and alpha stand in "
+                             "lora_adapter_metadata or adapter_config.json; without them the scale is unknown.",
+                             "Correct the settings, or get another copy."),
     "MIXED_DIALECTS": Rule("structure", "warn", "one dialect per component", "Modules of one component are spelled in "
                            "several dialects; programs may load only some of them.", "Convert it to one dialect."),
     "UNKNOWN_KEYS": Rule("structure", "warn", "known suffixes", "Keys that end in no known suffix are ignored by "

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..adapter.adapter import Adapter
 from ..errors import ContainerError, InputError, NotAFile, NotFound
-from . import family, structure, values
+from . import container, family, structure, values
 from .finding import Finding, finding
 from .rules import LEVELS
 
@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
 
 def header_checks(adapter: Adapter) -> list[Finding]:
     """What can be found without reading weights."""
-    return [*structure.check(adapter), *family.check(adapter)]
+    return [*container.check(adapter), *structure.check(adapter), *family.check(adapter)]
 
 
 def validate(path: str, level: str = "family", threads: int = 1) -> Verdict:
@@ -31,6 +31,7 @@ def validate(path: str, level: str = "family", threads: int = 1) -> Verdict:
     found: list[Finding] = []
     try:
         with Adapter.open(path) as adapter:
+            found += container.check(adapter)
             if wanted >= 1:
                 found += structure.check(adapter)
             if wanted >= 2:

@@ -14,18 +14,12 @@ from ..metadata.fields import unparsed
 from ..tensors.dtypes import FLOATS
 from .finding import Finding, finding
 
-MIB = 1 << 20
 LARGEST_SCALE = 16.0
 """An alpha above 16 times the rank is no setting that a trainer offers."""
 
 
 def check(adapter: Adapter) -> Iterator[Finding]:
     """All findings of this level, in the order of the file."""
-    for source in adapter.sources:
-        header = source.file.header
-        yield from (finding(rule, message) for rule, message in header.notes)
-        if header.header_bytes > MIB:
-            yield finding("HEADER_OVER_1MIB", f"the header has {header.header_bytes} bytes")
     if not adapter.layers:
         yield finding("NO_ADAPTER", "no key belongs to an adapter layer" if adapter.loose else "holds no tensors")
         return
@@ -59,6 +53,10 @@ def _duplicates(adapter: Adapter) -> Iterator[Finding]:
 
 
 def _alphas(adapter: Adapter) -> Iterator[Finding]:
+    for source in adapter.sources:
+        if source.config_fault:
+            yield finding("SETTINGS_INVALID", source.config_fault,
+                          peft.HEADER_KEY if source.config_source == "metadata" else peft.CONFIG_NAME)
     stated = [layer for layer in adapter.layers.values() if "alpha" in layer.group.roles]
     if stated and peft.HEADER_KEY in adapter.metadata:
         yield finding("ALPHA_TWICE", "has alpha tensors beside lora_adapter_metadata", peft.HEADER_KEY)

@@ -8,9 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ..config import Settings
+from ..config import Settings, load
 from ..errors import LoratoolError
 from ..report import envelope
 from ..report.sanitise import clean
@@ -84,12 +85,13 @@ def complain(error: LoratoolError) -> None:
     where = ": ".join(clean(part, 4096) for part in (error.path, error.key) if part)
     print(f"loratool: {where + ': ' if where else ''}{clean(error.message, 2000)}", file=sys.stderr)
     if error.hint:
-        print(f"  {clean(error.hint, 2000)}", file=sys.stderr)
+        for line in wrap(clean(error.hint, 2000), 78, break_long_words=False, break_on_hyphens=False):
+            print(f"  {line}", file=sys.stderr)
 
 
 def fill_envelope(error: LoratoolError, arguments: Sequence[str]) -> None:
     """The answer on stdout where JSON was asked for and the command gave none."""
-    asked = "json" if "--json" in arguments else _asked_format(arguments)
+    asked = asked_format(arguments)
     command = next((a for a in arguments if not a.startswith("-")), "")
     if asked == "json":
         write(envelope.dump(envelope.envelope(command, None, [error], error.exit_code)))
@@ -97,13 +99,19 @@ def fill_envelope(error: LoratoolError, arguments: Sequence[str]) -> None:
         write(envelope.dump(envelope.failed(error.path or "", error), None))
 
 
-def _asked_format(arguments: Sequence[str]) -> str:
+def asked_format(arguments: Sequence[str]) -> str:
+    """The format that the flags, the environment or the settings ask for."""
+    if "--json" in arguments:
+        return "json"
     for number, argument in enumerate(arguments):
         if argument.startswith("--format="):
             return argument.partition("=")[2]
         if argument == "--format" and number + 1 < len(arguments):
             return arguments[number + 1]
-    return os.environ.get("LORATOOL_FORMAT", "")
+    try:
+        return load(os.environ).format
+    except LoratoolError:
+        return ""
 
 
 class Progress:

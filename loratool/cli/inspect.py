@@ -47,7 +47,8 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, layers: bool, w
             _key_lines(adapter) if keys else _metadata_lines(adapter, metadata_key or ""))))
     else:
         threads = out.settings.workers if weights else 0
-        found = _each(paths, lambda adapter: _weighed(adapter, inspect(adapter, layers), threads))
+        listed = layers or (weights and out.is_json)
+        found = _each(paths, lambda adapter: _weighed(adapter, inspect(adapter, listed), threads))
         errors, code = _ending(found)
         if out.is_json:
             out.json([envelope.failed(path, what) if isinstance(what, InputError) else what.document()
@@ -71,6 +72,7 @@ def _each(paths: list[str], look: Callable[[Adapter], T]) -> Found[T]:
             with Adapter.open(path) as adapter:
                 found.append((path, look(adapter)))
         except InputError as error:
+            error.at(path)
             found.append((path, error))
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import Interrupted, LoratoolError, OutputError, UsageError
+from ..errors import InternalError, Interrupted, LoratoolError, OutputError, UsageError
 from .console import complain, fill_envelope, write_what_fits
 
 COMMANDS = {
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """One command line; returns the exit code."""
     try:
-        code: Any = cli.main(args=arguments, prog_name="loratool", standalone_mode=False)
+        code: Any = cli.main(args=arguments, prog_name="loratool", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
         return int(code or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -91,6 +91,11 @@ def run(arguments: list[str]) -> int:
         if "--debug" in arguments:
             raise
         return _report(OutputError(error.strerror or str(error), path=error.filename), arguments)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        return _report(InternalError(f"{type(error).__name__}: {error}",
+                                     hint="This is a fault of loratool: --debug shows where it happened."), arguments)
 
 
 def _report(error: LoratoolError, arguments: list[str]) -> int:

@@ -52,7 +52,7 @@ def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str 
     if rule is None:
         raise UsageError("no rule says how far to resize", hint="For example --rank 16, --energy 99% or --size 20MB.")
     with Adapter.open(file) as adapter:
-        planned = plan(adapter, rule, alpha, out.settings.workers)
+        planned = plan(adapter, rule, alpha, out.settings.workers, predict=dry_run)
         fields = name_fields(told, planned.family, planned.dialect)
         return run_plan(out, planned, target(output, file, "{stem}.{rule}{ext}", fields, policy, planned.folder),
                         policy, dry_run)

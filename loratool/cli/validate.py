@@ -7,10 +7,10 @@ import click
 from ..checks.rules import LEVELS, RULES
 from ..checks.run import Verdict, validate
 from ..errors import UsageError
-from ..report import ci, verdicts
+from ..report import ci, envelope, verdicts
 from ..report.sanitise import clean
 from . import options
-from .console import Out
+from .console import Out, asked_format
 from .inputs import expand, joint_code
 
 FAIL_ON = {"error": ("broken",), "warn": ("broken", "warn")}
@@ -23,7 +23,11 @@ def _explain(context: click.Context, parameter: click.Parameter, value: str | No
     rule = RULES.get(value.upper())
     if rule is None:
         raise UsageError(f"there is no rule {value!r}", hint="Known: " + ", ".join(RULES))
-    click.echo(f"{value.upper()}: {rule.title}  ({rule.severity}, level {rule.level})\n\n{rule.why}\n{rule.remedy}")
+    name = value.upper()
+    if asked_format(context.obj or ()) in ("json", "jsonl"):
+        click.echo(envelope.dump(envelope.envelope("validate", {"id": name, **rule._asdict()}, [], 0)))
+        context.exit()
+    click.echo(f"{name}: {rule.title}  ({rule.severity}, level {rule.level})\n\n{rule.why}\n{rule.remedy}")
     context.exit()
 
 

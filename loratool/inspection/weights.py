@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -50,7 +51,8 @@ def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
         found = list(pool.map(_spectrum, layers))
     sound = [(layer, s) for layer, s in zip(layers, found, strict=True) if s is not None]
     broken = [layer for layer, s in zip(layers, found, strict=True) if s is None]
-    told = [finding("NONFINITE", "holds NaN or infinite values", layer.stem) for layer in broken]
+    told = [finding("NONFINITE", "holds NaN or infinite values", layer.stem) for layer in broken
+            if not layer.odd_dtype]
     if not sound:
         return None
     usual = median(s.norm for _, s in sound)
@@ -62,6 +64,8 @@ def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
 
 
 def _spectrum(layer: LoraLayer) -> Spectrum | None:
+    if not isfinite(layer.scale) or layer.odd_dtype:
+        return None
     try:
         return resize.spectrum(layer)
     except Unsound:

@@ -82,6 +82,28 @@ def parse(text: str) -> dict[str, PeftConfig]:
             if "r" in values or "lora_alpha" in values}
 
 
+def fault(text: str) -> str | None:
+    """Why a configuration's rank and alpha cannot be understood; None where they can, or where it has none."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return "it is not JSON"
+    if not isinstance(document, dict):
+        return "it is not an object"
+    for key, value in document.items():
+        name = key.rpartition(".")[2]
+        if name in ("r", "lora_alpha") and not _is_number(value):
+            return f"{key} is {json.dumps(value)[:40]}, which is no number"
+        if name in ("rank_pattern", "alpha_pattern") and value is not None and not (
+                isinstance(value, dict) and all(map(_is_number, value.values()))):
+            return f"{key} does not map names to numbers"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _config(values: Mapping[str, Any]) -> PeftConfig:
     rank, alpha = values.get("r"), values.get("lora_alpha")
     return PeftConfig(

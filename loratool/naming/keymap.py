@@ -124,7 +124,8 @@ class KeyMap:
                 spelling: str | None = None) -> list[tuple[str, Address]]:
         """The names under which ``dialect`` writes a native module, with the rows that each holds.
 
-        ``spelling`` instead of the one that the dialect writes. Raises Unmapped when the family has no such module, or the dialect no name for it.
+        ``spelling`` instead of the one that the dialect writes. Raises Unmapped when the family has no such
+        module, or the dialect no name for it.
         """
         found = self.trees[component].modules.get(module)
         if found is None:

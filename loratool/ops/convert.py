@@ -43,6 +43,8 @@ class _Work:
     layers: list[Respelled] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    """Parts of joined layers that hold nothing but zeros."""
 
     @property
     def returns(self) -> bool:
@@ -138,13 +140,15 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
     for name, address in targets:
         pieces = cover(plain, address.rows, out)
         if pieces:
-            work.layers.extend(respell(_target(work, name, address, out, targets), pieces))
+            made = respell(_target(work, name, address, out, targets), pieces)
+            work.layers.extend(made)
+            work.empty += [] if made else [name]
 
 
 def _targets(work: _Work, component: str, module: str, layers: Sequence[Layer]) -> list[tuple[str, Address]]:
     """Names and rows of the output: as they are where the component is in the wanted dialect already."""
     own = work.adapter.dialects[component]
-    if len(own) == 1 and (work.dialect.id in own or component != DENOISER and work.dialect.encoder in own):
+    if len(own) == 1 and (work.dialect.id in own or (component != DENOISER and work.dialect.encoder in own)):
         return [(layer.stem, layer.address) for layer in layers if layer.address is not None]
     spelling = work.came_from.spelling if work.returns and work.came_from else None
     return work.keys.targets(component, module, work.dialect, spelling)
@@ -206,6 +210,9 @@ def _finish(work: _Work) -> Plan:
         raise AssertionError(f"two layers became one: {twice[0]}")
     layers = [r.layer for r in work.layers]
     notes = [f"left out as asked: {name}" for name in work.dropped]
+    if work.empty:
+        notes.append(f"{len(work.empty)} parts of joined layers are all zero and were left out: the update is the "
+                     f"same ({work.empty[0]})")
     notes += _joins(work.layers)
     metadata = _metadata(work, layers)
     late = {}
@@ -246,7 +253,8 @@ def _remember(work: _Work) -> origin.Origin:
     style = Counter(layer.group.style for layer in adapter.layers.values()).most_common(1)[0][0]
     form = _alpha_form(adapter)
     made = origin.Origin(adapter.key_format, recipe.NO_DIGEST, form[0] if form else None, form[1] if form else (),
-                         configuration=adapter.metadata.get(peft.HEADER_KEY), model=adapter.model, spelling=_spelling(work), axes=_axes(work), style=style,
+                         configuration=adapter.metadata.get(peft.HEADER_KEY), model=adapter.model,
+                         spelling=_spelling(work), axes=_axes(work), style=style,
                          said={key: adapter.metadata[key] for key in stamp.FOLLOWING if key in adapter.metadata})
     return origin.with_folds(made, {r.layer.stem: r.fold for r in work.layers}) if form else made
 

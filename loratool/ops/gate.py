@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 
 from ..adapter.adapter import Adapter
+from ..adapter.alpha import stored_alpha
 from ..adapter.cover import height_of
 from ..adapter.layer import CarriedLayer, Layer
 from ..adapter.lora import LoraLayer
@@ -24,10 +25,21 @@ def require_sound(adapter: Adapter) -> None:
     if not adapter.layers:
         raise Unsound("holds no adapter layer", path=adapter.path,
                       hint="It may be a checkpoint or an embedding: `loratool inspect` shows its keys.")
+    for lora in adapter.lora_layers:
+        said = adapter.source_of(lora).config_fault
+        if said and lora.alpha.source != "tensor":
+            raise Unsound(f"the settings that hold the layers' alpha cannot be understood: {said}", path=adapter.path,
+                          key=lora.stem, hint="Correct lora_adapter_metadata or adapter_config.json.")
     for layer in adapter.layers.values():
+        if "alpha" in layer.group.roles and stored_alpha(layer.file, layer.group) is None:
+            raise Unsound("alpha is not one number, so the layer's scale is unknown", path=adapter.path,
+                          key=layer.group.roles["alpha"], hint="The file is damaged: get another copy.")
         if isinstance(layer, LoraLayer) and not isfinite(layer.alpha.value):
             raise Unsound(f"the layer's alpha is {layer.alpha.value}", path=adapter.path, key=layer.stem,
                           hint="The file is damaged: get another copy.")
+        if isinstance(layer, LoraLayer) and (odd := layer.odd_dtype):
+            raise Unsound(f"the weights are stored as {odd}, which is no floating-point number", path=adapter.path,
+                          key=layer.stem, hint="Convert them to F16 or BF16 with the program that wrote the file.")
         if layer.group.twice:
             raise Unsound("the module has two tensors for one factor", path=adapter.path,
                           key=layer.group.twice[0], hint="Remove one of them first.")

@@ -63,11 +63,15 @@ def _rms(values: np.ndarray) -> float:
 
 
 def alpha_spec(name: str, value: float, dtype: str, shape: tuple[int, ...] = ()) -> TensorSpec:
-    """An alpha tensor in the weights' dtype where it is exact there, else F32 (or F64)."""
-    for fitting in (dtype, "F32"):
-        if holds(value, fitting):
-            return TensorSpec(name, fitting, shape)
-    return TensorSpec(name, "F64", shape)
+    """An alpha tensor in the weights' dtype where it is exact there, else F32; F64 beyond its range."""
+    if holds(value, dtype):
+        return TensorSpec(name, dtype, shape)
+    return TensorSpec(name, "F32" if abs(value) <= largest("F32") else "F64", shape)
+
+
+def alpha_seen(spec: TensorSpec, value: float) -> float:
+    """What a reader sees in an alpha tensor: ``value`` rounded once."""
+    return float(rounded(np.array(value, np.float64), spec.dtype)[1])
 
 
 def alpha_bytes(spec: TensorSpec, value: float) -> bytes:

@@ -23,16 +23,17 @@ from ..tensors.dtypes import BITS
 from ..tensors.writer import TensorSpec
 from . import gate, origin, recipe
 from .configured import configuration
-from .pack import alpha_bytes, alpha_spec, pack
+from .pack import alpha_bytes, alpha_seen, alpha_spec, pack
 from .plan import Carried, OutLayer, Plan, Produced, Report
 from .rules import FixedRank, RankRule, Ranks
 from .run import size_of
 
 
-def plan(adapter: Adapter, rule: RankRule, alpha: str = "keep", threads: int = 1) -> Plan:
+def plan(adapter: Adapter, rule: RankRule, alpha: str = "keep", threads: int = 1, predict: bool = False) -> Plan:
     """Plan a resize. ``alpha`` keep: the ratio alpha / rank stays; rank: alpha becomes the rank.
 
-    A fixed rank is planned from the header; other rules read the weights once for their spectra.
+    A fixed rank is planned from the header; other rules, and ``predict``, which asks for the error beforehand,
+    read the weights once for their spectra.
     Raises Unsound and WouldLose for what cannot be resized.
     """
     gate.require_sound(adapter)
@@ -40,7 +41,7 @@ def plan(adapter: Adapter, rule: RankRule, alpha: str = "keep", threads: int = 1
         first = adapter.carried[0]
         raise WouldLose(f"no layer is a plain LoRA ({first.why}): there is no rank to lower",
                         path=adapter.path, key=first.stem)
-    if isinstance(rule, FixedRank):
+    if isinstance(rule, FixedRank) and not predict:
         return _maker(adapter, rule, alpha)([
             rule.of(layer.rank, min(layer.rank, layer.out, layer.inner), layer.is_spatial)
             for layer in adapter.lora_layers])
@@ -118,6 +119,8 @@ def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
     new_alpha = float(rank) if alpha == "rank" else layer.alpha.value * rank / layer.rank
     unchanged = rank == layer.rank and new_alpha == layer.alpha.value
     specs = _unchanged_specs(layer, source) if unchanged else _specs(layer, source, rank, new_alpha)
+    if "alpha" in specs and not unchanged:
+        new_alpha = alpha_seen(specs["alpha"], new_alpha)
 
     def compute() -> Produced:
         if unchanged:

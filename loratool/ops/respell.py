@@ -20,7 +20,7 @@ from ..tensors.writer import TensorSpec
 from . import fold as folding
 from . import gate
 from .origin import Fold, Origin
-from .pack import alpha_bytes, alpha_spec
+from .pack import alpha_bytes, alpha_seen, alpha_spec
 from .plan import OutLayer, Produced, Report
 
 FACTOR_NAMES = {"kohya": ("lora_up.weight", "lora_down.weight", "lora_mid.weight"),
@@ -80,11 +80,14 @@ def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
     terms = [_scaled(term, scale) for term in terms]
     shared = _shares_down(terms)
     rank = terms[0].rank if shared else sum(term.rank for term in terms)
-    specs = _specs(target, terms, rank, scale)
+    alpha = _alpha(terms, scale, rank)
+    specs = _specs(target, terms, rank, alpha)
+    if "alpha" in specs:
+        alpha = alpha_seen(specs["alpha"], alpha)
     first = terms[0].layer
-    layer = OutLayer(target.stem, *peft.split_stem(target.stem), rank, scale * rank, min(target.out, first.inner),
+    layer = OutLayer(target.stem, *peft.split_stem(target.stem), rank, alpha, min(target.out, first.inner),
                      first.is_spatial, target.address, tuple(specs.values()),
-                     lambda: _compute(target, terms, specs, rank, scale, shared))
+                     lambda: _compute(target, terms, specs, rank, alpha, shared))
     one = {term.multiply for term in terms}
     folded = target.dialect.alpha == "folded" and not target.configured
     kept = one.pop() if len(one) == 1 and folded else None
@@ -183,7 +186,16 @@ def _dtype(terms: Sequence[_Term], role: str) -> str:
     return "F64" if "F64" in found else "F32"
 
 
-def _specs(target: Target, terms: Sequence[_Term], rank: int, scale: float) -> dict[str, TensorSpec]:
+def _alpha(terms: Sequence[_Term], scale: float, rank: int) -> float:
+    """The alpha whose ratio to ``rank`` is ``scale``: a term's own where it is right, for (a / r) * r need not be a."""
+    for term in terms:
+        if term.layer.rank == rank and term.layer.scale == scale:
+            return term.layer.alpha.value
+    short = float(np.float32(scale * rank))
+    return short if short / rank == scale else scale * rank
+
+
+def _specs(target: Target, terms: Sequence[_Term], rank: int, alpha: float) -> dict[str, TensorSpec]:
     layer = terms[0].layer
     up, down, mid = _names(target, layer)
     up_info, down_info = layer.info("up"), layer.info("down")
@@ -203,7 +215,7 @@ def _specs(target: Target, terms: Sequence[_Term], rank: int, scale: float) -> d
         assert mid_info
         specs["mid"] = TensorSpec(mid, mid_info.dtype, mid_info.shape)
     if _writes_alpha(target, terms):
-        specs["alpha"] = _alpha_spec(target, terms, scale * rank)
+        specs["alpha"] = _alpha_spec(target, terms, alpha)
     return specs
 
 
@@ -230,8 +242,9 @@ def _alpha_spec(target: Target, terms: Sequence[_Term], value: float) -> TensorS
     return alpha_spec(name, value, terms[0].layer.dtype)
 
 
-def _compute(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec], rank: int, scale: float,
+def _compute(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec], rank: int, alpha: float,
              shared: bool) -> Produced:
+    """``alpha`` as a reader sees it."""
     before = max(term.layer.rank for term in terms)
     parts = [_factors(target, term, specs) for term in terms]
     moved = all(exact for _, _, exact in parts)
@@ -245,8 +258,9 @@ def _compute(target: Target, terms: Sequence[_Term], specs: dict[str, TensorSpec
     if "mid" in specs:
         tensors[specs["mid"].name] = terms[0].layer.file.raw(terms[0].layer.group.roles["mid"])
     if "alpha" in specs:
-        tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], scale * rank)
-    return Produced(tensors, _report(target, terms, specs, (up, down), scale, before, rank, moved))
+        tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], alpha)
+    moved = moved and alpha / rank == terms[0].scale
+    return Produced(tensors, _report(target, terms, specs, (up, down), alpha / rank, before, rank, moved))
 
 
 def _factors(target: Target, term: _Term, specs: dict[str, TensorSpec]) -> tuple[np.ndarray, np.ndarray, bool]:

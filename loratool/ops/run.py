@@ -77,10 +77,7 @@ def size_of(plan: Plan) -> int:
 
 
 def preview(plan: Plan, target: str) -> Result:
-    """What ``execute`` would write: the size to the byte, and the error that the spectra predict.
-
-    Without spectra (a fixed rank is planned from the header alone) no error is known yet.
-    """
+    """What ``execute`` would write: the size to the byte, and the error that the spectra predict."""
     reports = [replace(layer.predicted or Report(layer.stem, 0, layer.rank), block=block(layer.address))
                for layer in plan.layers]
     return replace(_result(plan, target, size_of(plan), reports, None), dry_run=True)
@@ -97,18 +94,23 @@ def _files(plan: Plan) -> list[_File]:
     if not plan.folder:
         return [_file("", "", plan, list(plan.layers), list(plan.carried))]
     made = []
-    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {_qualifier(c.name) for c in plan.carried}
+    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {_place(c) for c in plan.carried}
     for qualifier in sorted(qualifiers):
         name = os.path.join(qualifier.rstrip("."), peft.MODEL_NAME)
         made.append(_file(name, qualifier, plan,
                           [layer for layer in plan.layers if _qualifier(layer.stem) == qualifier],
-                          [c for c in plan.carried if _qualifier(c.name) == qualifier]))
+                          [c for c in plan.carried if _place(c) == qualifier]))
     return made
 
 
 def _qualifier(stem: str) -> str:
     head, marker, _ = stem.partition(peft.WRAPPER)
     return head if marker else ""
+
+
+def _place(carried: Carried) -> str:
+    """A key that names no component stays in the file that it was in."""
+    return _qualifier(carried.name) or carried.source.qualifier
 
 
 def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried: list[Carried]) -> _File:

@@ -12,7 +12,7 @@ VERSION = 1
 
 
 def envelope(command: str, data: Any, errors: Sequence[LoratoolError], exit_code: int) -> dict[str, Any]:
-    status = "ok" if exit_code == 0 else "no" if exit_code == 1 and not errors else "error"
+    status = "ok" if exit_code == 0 else "no" if exit_code == 1 else "error"
     return {"loratool": VERSION, "command": command, "status": status, "exit_code": exit_code, "data": data,
             "errors": [error(e) for e in errors]}
 

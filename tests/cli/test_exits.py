@@ -51,9 +51,10 @@ def test_exit_codes_are_those_of_the_contract(call, place, arguments, code):
 
 def test_an_error_names_file_key_reason_and_remedy(call):
     answer = call("resize", "fixtures/broken/half_missing.safetensors", "--rank", "1")
-    first, second = answer.err.splitlines()
+    first, *hint = answer.err.splitlines()
     assert first.startswith("loratool: fixtures/broken/half_missing.safetensors: lora_unet_") and "no up half" in first
-    assert "validate" in second
+    assert "validate" in " ".join(hint)
+    assert all(line.startswith("  ") and len(line) <= 80 for line in hint)
 
 
 def test_nothing_is_overwritten_unless_asked(call, place):

@@ -103,3 +103,51 @@ def test_json_never_holds_nan(call, place):
               metadata={"ss_learning_rate": "NaN", "ss_tag_frequency": '{"1_x": {"x": NaN}}'})
     text = call("inspect", "--json", "--layers", "n.safetensors").out
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} in the output"))
+
+
+def test_weights_in_json_list_the_layers_with_their_singular_values(call):
+    document = parsed(call("inspect", "--weights", "--json", "fixtures/sdxl_landscape.safetensors"), "inspect")
+    layers = document["data"][0]["layers"]
+    assert layers and all(len(layer["singular_values"]) == layer["rank"] for layer in layers)
+
+
+def test_a_batch_that_failed_in_part_is_a_no_for_every_command(call):
+    for command in ("inspect", "validate"):
+        answer = call(command, "--json", "fixtures/sdxl_landscape.safetensors", "nowhere.safetensors")
+        document = parsed(answer, command)
+        assert (answer.code, document["status"]) == (1, "no")
+
+
+def test_a_rule_is_explained_in_json_too(call):
+    document = json.loads(call("validate", "--explain", "r21", "--json").out)
+    assert (document["command"], document["status"]) == ("validate", "ok")
+    assert document["data"]["id"] == "R21" and document["data"]["severity"] == "error" and document["data"]["remedy"]
+
+
+def test_an_error_follows_the_settings_file(call, place, monkeypatch):
+    (place / "home").mkdir()
+    (place / "home" / "config.toml").write_text('format = "json"\n')
+    monkeypatch.setenv("LORATOOL_HOME", str(place / "home"))
+    answer = call("resize", "nowhere.safetensors", "--rank", "2")
+    assert json.loads(answer.out)["errors"][0]["code"] == "NOT_FOUND"
+
+
+def test_a_fault_of_the_program_is_one_line_and_an_envelope(call, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("loratool.cli.inspect.inspect", fails)
+    answer = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors")
+    assert answer.code == json.loads(answer.out)["exit_code"] == 70
+    assert json.loads(answer.out)["errors"][0]["code"] == "INTERNAL"
+    assert "Traceback" not in answer.err and "RuntimeError: a fault" in answer.err and "--debug" in answer.err
+
+
+@pytest.mark.parametrize(("rank", "more"), [("4", ()), ("8", ("--alpha", "rank"))])
+def test_a_dry_run_predicts_the_error_of_the_file(call, rank, more):
+    arguments = ("resize", "fixtures/sdxl_landscape.safetensors", "--rank", rank, "--json", "-o", "out/a.safetensors", *more)
+    planned = parsed(call(*arguments, "--dry-run"), "resize")["data"]
+    made = parsed(call(*arguments), "resize")["data"]
+    assert planned["error"] == pytest.approx(made["error"], rel=1e-3) and planned["error"] > 0.01
+    assert planned["bytes"] == made["bytes"]
+    assert [m["rank_before"] for m in planned["modules"]] == [m["rank_before"] for m in made["modules"]]

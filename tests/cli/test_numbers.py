@@ -195,3 +195,19 @@ def test_inspect_weights_gives_the_figures_of_the_sound_layers(call, name):
     assert entry["health"]["status"] == "broken" and entry["spectrum"]["resize"] == []
     assert any("fro" in layer for layer in entry["layers"])
     assert other["spectrum"]["resize"]
+
+
+def test_a_layer_with_an_alpha_that_is_no_number_is_left_out_of_the_figures(call, place):
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file("fixtures/sdxl_landscape.safetensors")
+    key = next(k for k in tensors if k.endswith(".alpha"))
+    tensors[key] = np.full(tensors[key].shape, np.nan, tensors[key].dtype)
+    save_file(tensors, "out/a.safetensors")
+    answer = call("inspect", "--weights", "--json", "out/a.safetensors")
+    assert answer.code == 0
+    found = json.loads(answer.out)["data"][0]
+    assert {"ALPHA_INVALID", "NONFINITE"} <= {f["code"] for f in found["health"]["findings"]}
+    stem = key.removesuffix(".alpha")
+    assert [("fro" in layer) for layer in found["layers"] if layer["name"] == stem] == [False]
+    assert found["strength"]["fro_total"] > 0

@@ -560,3 +560,16 @@ def test_the_modules_of_these_tests_have_the_shapes_of_the_family():
     for name, parts in FLUX_ROWS.items():
         assert sorted(rows[1] for rows in parts.values())[-1] == modules[name].shape[0]
     assert set(SHAPES) >= {Q, CROSS, TE}
+
+
+def test_a_part_of_a_joined_layer_that_is_all_zero_is_named(tmp_path):
+    """Its block holds nothing, so that the split file has no layer for it; the update is the same."""
+    parts = flux_split([t.removeprefix("transformer.") for t in TO], 2, "F32")
+    parts[f"{TO[2]}.lora_B.weight"][:] = 0
+    source = save(tmp_path / "a.safetensors", parts)
+    joined = do_convert(source, tmp_path / "b.safetensors", "kohya")
+    split = do_convert(joined.output, tmp_path / "c.safetensors", "diffusers")
+    assert not any(key.startswith(TO[2]) for key in tensors_of(split.output))
+    assert any("all zero" in note and TO[2] in note for note in split.notes)
+    assert split.identical is False
+    assert split.error == 0.0

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from loratool.checks.run import validate
 from loratool.errors import Unsound
 
 from .files import CROSS, Q, do_convert, do_merge, do_resize, save, sd1, tensors_of
@@ -30,6 +31,12 @@ def _spoiled(kind):
         tensors[up], tensors[down] = tensors[down], tensors[up]
     if kind == "alpha is infinite":
         tensors[f"{Q}.alpha"] = torch.tensor(float("inf"))
+    if kind == "alpha of two elements":
+        tensors[f"{Q}.alpha"] = torch.tensor([2.0, 2.0])
+    if kind == "alpha of no element":
+        tensors[f"{Q}.alpha"] = torch.zeros(0)
+    if kind == "whole numbers as weights":
+        tensors[up], tensors[down] = tensors[up].to(torch.int8), tensors[down].to(torch.int8)
     if kind == "NaN":
         tensors[up][0, 0] = float("nan")
     if kind == "no layer":
@@ -39,7 +46,8 @@ def _spoiled(kind):
 
 @every_operation
 @pytest.mark.parametrize("kind", ("two tensors for one factor", "no up", "no down", "ranks disagree", "halves exchanged",
-                                  "alpha is infinite", "NaN", "no layer"))
+                                  "alpha is infinite", "alpha of two elements", "alpha of no element",
+                                  "whole numbers as weights", "NaN", "no layer"))
 def test_an_unsound_file_is_refused_and_nothing_is_written(tmp_path, name, kind):
     source = save(tmp_path / "a.safetensors", _spoiled(kind))
     with pytest.raises(Unsound) as error:
@@ -53,3 +61,30 @@ def test_an_unsound_file_is_refused_and_nothing_is_written(tmp_path, name, kind)
 def test_a_sound_file_is_accepted(tmp_path, name):
     OPERATIONS[name](save(tmp_path / "a.safetensors", _spoiled("nothing")), tmp_path / "b.safetensors")
     assert tensors_of(tmp_path / "b.safetensors")
+
+
+SETTINGS = ("not JSON", "[]", "null", '"x"', "", '{"unet.r": 4, "unet.lora_alpha": NaN}',
+            '{"unet.r": 4, "unet.lora_alpha": [2]}', '{"unet.r": 4, "unet.lora_alpha": 2, "unet.alpha_pattern": {"a": "b"}}')
+
+
+@every_operation
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_settings_that_cannot_be_understood_are_no_scale_of_one(tmp_path, name, settings):
+    """A diffusers file keeps its alphas in the header; where they cannot be read, the strength is unknown."""
+    stem = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
+    tensors = {f"{stem}.lora_A.weight": torch.ones(4, 768), f"{stem}.lora_B.weight": torch.ones(320, 4)}
+    source = save(tmp_path / "a.safetensors", tensors, {"lora_adapter_metadata": settings})
+    with pytest.raises(Unsound, match="cannot be understood"):
+        OPERATIONS[name](source, tmp_path / "b.safetensors")
+    assert "SETTINGS_INVALID" in {f.id for f in validate(source).findings}
+
+
+def test_a_shape_that_the_base_model_does_not_have_is_neither_merged_nor_converted(tmp_path):
+    """Rows are right, columns are not: nothing in the file itself contradicts them."""
+    tensors = sd1([Q, CROSS], 4, 2.0) | {f"{CROSS}.lora_down.weight": torch.ones(4, 999)}
+    source = save(tmp_path / "a.safetensors", tensors)
+    for name in ("convert", "merge"):
+        with pytest.raises(Unsound) as error:
+            OPERATIONS[name](source, tmp_path / "b.safetensors")
+        assert error.value.key == CROSS and "999" in error.value.message
+    assert [f.key for f in validate(source).findings if f.id == "SHAPE_MISMATCH"] == [CROSS]

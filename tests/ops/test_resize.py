@@ -111,10 +111,18 @@ def test_alpha_over_rank_is_kept_per_layer_and_absent_alpha_stays_absent(tmp_pat
 
 
 def test_an_alpha_that_the_dtype_cannot_hold_is_stored_wider(tmp_path):
-    source = save(tmp_path / "a.safetensors", layer(Q, SHAPES[Q], 9, 1.0, "BF16"))
-    do_resize(source, tmp_path / "b.safetensors", 7)
+    """As F32, which rounds 7/9: the factors make up for it, so that the effect has no error of its own."""
+    source = save(tmp_path / "a.safetensors", layer(Q, SHAPES[Q], 9, 1.0, "F32") | layer(CROSS, SHAPES[CROSS], 7, 7.0, "F32"))
+    result = do_resize(source, tmp_path / "b.safetensors", 7)
     alpha = tensors_of(tmp_path / "b.safetensors")[f"{Q}.alpha"]
-    assert float(alpha.double()) / 7 == pytest.approx(1 / 9, rel=1e-15)
+    assert alpha.dtype == torch.float32
+    assert float(alpha.double()) / 7 == pytest.approx(1 / 9, rel=6e-8)
+    (cut,) = [m for m in result.modules if m.name == Q]
+    old, new = (effects(path)[Q] for path in (source, result.output))
+    u, s, v = np.linalg.svd(old, full_matrices=False)
+    best = (u[:, :7] * s[:7]) @ v[:7]
+    assert np.linalg.norm(new - best) / np.linalg.norm(best) < 3e-7
+    assert cut.error == pytest.approx(np.linalg.norm(new - old), rel=1e-6)
 
 
 def test_alpha_rank_makes_the_scale_one_and_keeps_the_effect(tmp_path):
