@@ -212,7 +212,7 @@ def _shortlist(spelled: dict[str, _Group]) -> list[str]:
     for (name, shape), count in counted.items():
         worth: dict[str, int] = {}
         for network, shapes in patterns.get(name, {}).items():
-            fits = shape is None or any(list(shape) == s[:len(shape)] for s in shapes)
+            fits = shape is None or any(list(shape) == s[:len(shape)] or not s for s in shapes)
             for model in index.models_with(network):
                 worth[model] = max(worth.get(model, 0), 2 * count if fits else count)
         score.update(worth)
@@ -239,7 +239,7 @@ def _match(model: str, spelled: dict[str, _Group], total: int) -> _Match:
             hits[stem] = hit
             if shape is not None:
                 shaped += 1
-                if shape != index.flat(hit.shape)[:len(shape)]:
+                if hit.shape and shape != index.flat(hit.shape)[:len(shape)]:
                     conflicts[stem] = hit.shape
     coverage, missing = _coverage(keys, hits)
     return _Match(model, tuple(index.load()["models"][model]["variants"]), hits, conflicts, tuple(unexplained), total,
@@ -249,6 +249,7 @@ def _match(model: str, spelled: dict[str, _Group], total: int) -> _Match:
 def _coverage(keys: KeyMap, hits: dict[str, Hit]) -> tuple[float, int]:
     """The share of the model's modules of the kinds present that the file has; what it lacks."""
     present = {hit.address.whole for hit in hits.values()}
+    present = {(component, module) for component, module in present if module in keys.kinds[component]}
     kinds = {(component, keys.kinds[component][module]) for component, module in present}
     expected = sum(keys.counts[component][kind] for component, kind in kinds)
     return (len(present) / expected if expected else 0.0), expected - len(present)

@@ -6,7 +6,7 @@ A family file holds a table of text, one native module a line::
 
 ``N`` stands for a block number, ``M`` for a second one, the same in all names. Several diffusers
 modules are written ``attn.{to_q,to_k,to_v}``; they take the native rows in that order, in equal parts
-unless ``rows`` says otherwise. ``swap``: the diffusers weight has the native second half first. ``=`` as
+unless ``rows`` says otherwise. A shape of ``norm``: a normalisation. ``swap``: the diffusers weight has the native second half first. ``=`` as
 diffusers name: the same as the native one. A number may be a name of ``sizes``, or a multiple (``4h``),
 so that one table serves models of several widths and depths.
 
@@ -58,6 +58,9 @@ class Tree(NamedTuple):
 
     id: str
     modules: dict[str, Module]
+    """Every Linear and Conv."""
+    norms: dict[str, Module] = {}  # noqa: RUF012
+    """Normalisations: adapters can hold a difference of them, of no shape that tells models apart."""
 
 
 class Encoder(NamedTuple):
@@ -116,13 +119,20 @@ class Family:
 
 def tree(tree_id: str, table: str, sizes: Sizes | None = None) -> Tree:
     """A Tree from a table; a word in a shape (``cxwide``) is a name of ``sizes``."""
-    return Tree(tree_id, {m.native: m for m in modules(table, sizes or {})})
+    return grown(tree_id, modules(table, sizes or {}))
+
+
+def grown(tree_id: str, found: Iterable[Module]) -> Tree:
+    """A Tree of modules; those without a shape are norms."""
+    every = {module.native: module for module in found}
+    return Tree(tree_id, {name: m for name, m in every.items() if m.shape},
+                {name: m for name, m in every.items() if not m.shape})
 
 
 def changed(base: Tree, shapes: Mapping[str, tuple[int, ...] | None]) -> Tree:
     """``base`` with other shapes of some modules; None takes a module out."""
     kept = {name: module for name, module in base.modules.items() if shapes.get(name, ()) is not None}
-    return Tree(base.id, kept | {name: kept[name]._replace(shape=shape) for name, shape in shapes.items() if shape})
+    return base._replace(modules=kept | {name: kept[name]._replace(shape=shape) for name, shape in shapes.items() if shape})
 
 
 def respelled(base: Tree, spelling: str, table: str) -> Tree:
@@ -142,7 +152,7 @@ def respelled(base: Tree, spelling: str, table: str) -> Tree:
             if native.endswith(ending.rpartition("N")[2]) and (match := rule.fullmatch(native)):
                 part = Part(match[1] + _numbered(name, *match.groups()[1:]), rows)
                 found[native] = found[native]._replace(others={**module.others, spelling: (part,)})
-    return Tree(base.id, found)
+    return base._replace(modules=found)
 
 
 def modules(table: str, sizes: Sizes, prefixes: tuple[str, str] = ("", "")) -> list[Module]:
@@ -153,7 +163,7 @@ def modules(table: str, sizes: Sizes, prefixes: tuple[str, str] = ("", "")) -> l
         if not words or words[0].startswith("#"):
             continue
         native, diffusers, shape_text, *flags = words
-        shape = tuple(_size(s, sizes) for s in shape_text.split("x"))
+        shape = () if shape_text == "norm" else tuple(_size(s, sizes) for s in shape_text.split("x"))
         rule = _Rule(prefixes[0] + native, prefixes[1] + (native if diffusers == "=" else diffusers), shape,
                      dict((flag + "=").split("=")[:2] for flag in flags), sizes)
         found.extend(rule.expand())
@@ -191,12 +201,12 @@ class _Rule(NamedTuple):
         return [str(n) for n in range(_size(first, self.sizes), _size(last or first, self.sizes) + 1)]
 
     def _parts(self, text: str, sizes: str = "", swap: bool = False) -> tuple[Part, ...]:
-        out = self.shape[0]
         names = _alternatives(text)
+        if len(names) == 1 and not swap:
+            return (Part(names[0]),)
+        out = self.shape[0]
         if swap:
             return (Part(names[0], ((out // 2, out), (0, out // 2))),)
-        if len(names) == 1:
-            return (Part(names[0]),)
         heights = [_size(s, self.sizes) for s in sizes.split("+")] if sizes else [out // len(names)] * len(names)
         if sum(heights) != out or len(heights) != len(names):
             raise AssertionError(f"{self.native}: rows {heights} of {out}")

@@ -37,16 +37,17 @@ class KeyMap:
                          if not encoder.variants or set(encoder.variants) & set(variants)}
         self.trees: dict[str, Tree] = {DENOISER: tree}
         self.trees |= {name: encoder_tree(encoder.tree) for name, encoder in self.encoders.items()}
+        self.modules = {component: tree.modules | tree.norms for component, tree in self.trees.items()}
         self._dotted: dict[str, dict[str, Hit]] = {component: {} for component in self.trees}
         self._prefixes: dict[str, list[str]] = {"lycoris_": list(self.trees)}
-        self._add_denoiser(tree)
+        self._add_denoiser()
         for component in self.encoders:
             self._add_encoder(component)
         self._flat = {component: {name.replace(".", "_"): hit for name, hit in table.items()}
                       for component, table in self._dotted.items()}
 
-    def _add_denoiser(self, tree: Tree) -> None:
-        for module in tree.modules.values():
+    def _add_denoiser(self) -> None:
+        for module in self.modules[DENOISER].values():
             for spelling, part in _spelled(module):
                 self._add(DENOISER, part.name, Address(DENOISER, module.native, part.rows), spelling, module)
                 if self.family.root == "unet" and spelling == "diffusers" and (old := old_name(part.name)):
@@ -54,7 +55,7 @@ class KeyMap:
 
     def _add_encoder(self, component: str) -> None:
         encoder = self.encoders[component]
-        for name, module in self.trees[component].modules.items():
+        for name, module in self.modules[component].items():
             for spelled in _outer_names(name):
                 self._add(component, spelled, Address(component, name), "native", module)
             if old := old_name(name):
@@ -91,7 +92,7 @@ class KeyMap:
         return self._dotted[component].items()
 
     def module(self, address: Address) -> Module:
-        return self.trees[address.component].modules[address.module]
+        return self.modules[address.component][address.module]
 
     def shape(self, address: Address) -> tuple[int, ...]:
         """The shape of the weight, or of the rows that the address names."""
@@ -127,7 +128,7 @@ class KeyMap:
         ``spelling`` instead of the one that the dialect writes. Raises Unmapped when the family has no such
         module, or the dialect no name for it.
         """
-        found = self.trees[component].modules.get(module)
+        found = self.modules[component].get(module)
         if found is None:
             raise Unmapped(f"{self.family.title} has no module of this name", key=module)
         if component != DENOISER:
@@ -144,7 +145,7 @@ class KeyMap:
             raise Unmapped(f"the dialect {dialect.id} has no names for text encoders", key=module)
         if dialect.folder:
             prefix += dialect.prefix
-        found = [c for c in self.components(prefix) if module in self.trees[c].modules]
+        found = [c for c in self.components(prefix) if module in self.modules[c]]
         if len(found) > 1:
             raise Unmapped(f"{' and '.join(found)} would have one name in {dialect.id}", key=module)
         return prefix + _separated(module, prefix)

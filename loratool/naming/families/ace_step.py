@@ -38,6 +38,11 @@ projectors.N.4                                 =  768x5120       bias N=1
 proj_in.early_conv_layers.0                    =  2048x8x16x1    bias
 proj_in.early_conv_layers.2                    =  2560x2048x1x1  bias
 final_layer.linear                             =  128x2560       bias
+lyric_encoder.embed.out.1                      =  norm
+lyric_encoder.after_norm                       =  norm
+lyric_encoder.encoders.N.norm_ff               =  norm           N=0-5
+lyric_encoder.encoders.N.norm_mha              =  norm           N=0-5
+proj_in.early_conv_layers.1                    =  norm
 """)
 V15 = tree("ace-step-1.5", """
 layers.N.self_attn.q_proj   layers.N.self_attn.to_q       2048x2048   N=0-23
@@ -60,6 +65,14 @@ time_embed_r.linear_2       =                             2048x2048   bias
 time_embed_r.time_proj      =                             12288x2048  bias
 condition_embedder          =                             2048x2048   bias
 proj_out.1                  proj_out_conv                 2048x64x2   bias
+layers.N.self_attn_norm     =                             norm        N=0-23
+layers.N.self_attn.q_norm   layers.N.self_attn.norm_q     norm        N=0-23
+layers.N.self_attn.k_norm   layers.N.self_attn.norm_k     norm        N=0-23
+layers.N.cross_attn_norm    =                             norm        N=0-23
+layers.N.cross_attn.q_norm  layers.N.cross_attn.norm_q    norm        N=0-23
+layers.N.cross_attn.k_norm  layers.N.cross_attn.norm_k    norm        N=0-23
+layers.N.mlp_norm           =                             norm        N=0-23
+norm_out                    =                             norm
 """)
 
 FAMILY = Family(id="ace-step", title="ACE-Step", trees={"1": V1, "1.5": V15})

@@ -20,6 +20,13 @@ double_blocks.N.txt_mlp.2  transformer_blocks.N.ff_context.net.2  3072x12288  bi
 single_blocks.N.linear1  single_transformer_blocks.N.{attn.to_q,attn.to_k,attn.to_v,proj_mlp}  21504x3072  rows=3072+3072+3072+12288 bias N=0-37
 single_blocks.N.linear2  single_transformer_blocks.N.proj_out  3072x15360  bias N=0-37
 final_layer.linear  proj_out  64x3072  bias
+distilled_guidance_layer.norms.N  =  norm  N=0-4
+double_blocks.N.img_attn.norm.query_norm  transformer_blocks.N.attn.norm_q  norm  N=0-18
+double_blocks.N.img_attn.norm.key_norm  transformer_blocks.N.attn.norm_k  norm  N=0-18
+double_blocks.N.txt_attn.norm.query_norm  transformer_blocks.N.attn.norm_added_q  norm  N=0-18
+double_blocks.N.txt_attn.norm.key_norm  transformer_blocks.N.attn.norm_added_k  norm  N=0-18
+single_blocks.N.norm.query_norm  single_transformer_blocks.N.attn.norm_q  norm  N=0-37
+single_blocks.N.norm.key_norm  single_transformer_blocks.N.attn.norm_k  norm  N=0-37
 """)
 
 FAMILY = Family(

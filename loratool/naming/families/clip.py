@@ -11,6 +11,9 @@ text_model.encoder.layers.N.self_attn.q_proj      =    cxc       bias  N=0-last
 text_model.encoder.layers.N.self_attn.out_proj    =    cxc       bias  N=0-last
 text_model.encoder.layers.N.mlp.fc1               =    widexc    bias  N=0-last
 text_model.encoder.layers.N.mlp.fc2               =    cxwide    bias  N=0-last
+text_model.encoder.layers.N.layer_norm1           =    norm      N=0-last
+text_model.encoder.layers.N.layer_norm2           =    norm      N=0-last
+text_model.final_layer_norm                       =    norm
 """
 
 

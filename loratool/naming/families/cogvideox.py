@@ -17,6 +17,12 @@ transformer_blocks.N.ff.net.0.proj   =  4hxh      bias N=0-last
 transformer_blocks.N.ff.net.2        =  hx4h      bias N=0-last
 norm_out.linear                      =  2hx512    bias
 proj_out                             =  64xh      bias
+transformer_blocks.N.norm1.norm      =  norm      N=0-last
+transformer_blocks.N.attn1.norm_q    =  norm      N=0-last
+transformer_blocks.N.attn1.norm_k    =  norm      N=0-last
+transformer_blocks.N.norm2.norm      =  norm      N=0-last
+norm_final                           =  norm
+norm_out.norm                        =  norm
 """
 
 FAMILY = Family(

@@ -25,6 +25,11 @@ blocks.N.adaln_modulation_mlp.2         transformer_blocks.N.norm3.linear_2  3hx
 final_layer.linear                      proj_out                             64xh
 final_layer.adaln_modulation.1          norm_out.linear_1                    256xh
 final_layer.adaln_modulation.2          norm_out.linear_2                    2hx256
+blocks.N.self_attn.q_norm               transformer_blocks.N.attn1.norm_q    norm    N=0-last
+blocks.N.self_attn.k_norm               transformer_blocks.N.attn1.norm_k    norm    N=0-last
+blocks.N.cross_attn.q_norm              transformer_blocks.N.attn2.norm_q    norm    N=0-last
+blocks.N.cross_attn.k_norm              transformer_blocks.N.attn2.norm_k    norm    N=0-last
+t_embedding_norm                        time_embed.norm                      norm
 """
 
 

@@ -17,6 +17,10 @@ layers.N.mlp.up_proj              =  8192x3072     N=0-23
 layers.N.mlp.linear_fc2           =  3072x8192     N=0-23
 final_norm.linear                 =  6144x3072     bias
 final_linear                      =  128x3072      bias
+layers.N.adaLN_sa_ln              =  norm          N=0-23
+layers.N.self_attention.norm_q    =  norm          N=0-23
+layers.N.self_attention.norm_k    =  norm          N=0-23
+layers.N.adaLN_mlp_ln             =  norm          N=0-23
 """)
 
 FAMILY = Family(

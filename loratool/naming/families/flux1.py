@@ -30,6 +30,12 @@ single_blocks.N.linear2          single_transformer_blocks.N.proj_out           
 single_blocks.N.modulation.lin   single_transformer_blocks.N.norm.linear         9216x3072      bias N=0-37
 final_layer.linear               proj_out                                        64x3072        bias
 final_layer.adaLN_modulation.1   norm_out.linear                                 6144x3072      swap bias
+double_blocks.N.img_attn.norm.query_norm    transformer_blocks.N.attn.norm_q          norm   N=0-18
+double_blocks.N.img_attn.norm.key_norm      transformer_blocks.N.attn.norm_k          norm   N=0-18
+double_blocks.N.txt_attn.norm.query_norm    transformer_blocks.N.attn.norm_added_q    norm   N=0-18
+double_blocks.N.txt_attn.norm.key_norm      transformer_blocks.N.attn.norm_added_k    norm   N=0-18
+single_blocks.N.norm.query_norm             single_transformer_blocks.N.attn.norm_q   norm   N=0-37
+single_blocks.N.norm.key_norm               single_transformer_blocks.N.attn.norm_k   norm   N=0-37
 """)
 
 XLABS = """

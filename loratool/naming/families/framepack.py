@@ -49,6 +49,14 @@ image_projection.down                                            =  3072x9216   
 clean_x_embedder.proj                                            =  3072x16x1x2x2  bias
 clean_x_embedder.proj_2x                                         =  3072x16x2x4x4  bias
 clean_x_embedder.proj_4x                                         =  3072x16x4x8x8  bias
+context_embedder.token_refiner.refiner_blocks.N.norm1            =  norm           N=0-1
+context_embedder.token_refiner.refiner_blocks.N.norm2            =  norm           N=0-1
+transformer_blocks.N.attn.norm_q                                 =  norm           N=0-19
+transformer_blocks.N.attn.norm_k                                 =  norm           N=0-19
+transformer_blocks.N.attn.norm_added_q                           =  norm           N=0-19
+transformer_blocks.N.attn.norm_added_k                           =  norm           N=0-19
+single_transformer_blocks.N.attn.norm_q                          =  norm           N=0-39
+single_transformer_blocks.N.attn.norm_k                          =  norm           N=0-39
 """)
 
 FAMILY = Family(

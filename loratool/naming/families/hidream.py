@@ -42,6 +42,12 @@ single_stream_blocks.N.block.ff_i.gate               =  4x2560      N=0-31
 final_layer.linear                                   =  64x2560     bias
 final_layer.adaLN_modulation.1                       =  5120x2560   bias
 caption_projection.N.linear                          =  2560x4096   N=0-48
+double_stream_blocks.N.block.attn1.q_rms_norm        =  norm        N=0-15
+double_stream_blocks.N.block.attn1.k_rms_norm        =  norm        N=0-15
+double_stream_blocks.N.block.attn1.q_rms_norm_t      =  norm        N=0-15
+double_stream_blocks.N.block.attn1.k_rms_norm_t      =  norm        N=0-15
+single_stream_blocks.N.block.attn1.q_rms_norm        =  norm        N=0-31
+single_stream_blocks.N.block.attn1.k_rms_norm        =  norm        N=0-31
 """)
 
 FAMILY = Family(

@@ -35,6 +35,15 @@ single_blocks.N.linear2  single_transformer_blocks.N.proj_out  3584x17920  bias 
 single_blocks.N.modulation.linear  single_transformer_blocks.N.norm.linear  10752x3584  bias N=0-39
 final_layer.linear  proj_out  64x3584  bias
 final_layer.adaLN_modulation.1  norm_out.linear  7168x3584  swap bias
+byt5_in.layernorm  context_embedder_2.norm  norm
+txt_in.individual_token_refiner.blocks.N.norm1  context_embedder.token_refiner.refiner_blocks.N.norm1  norm  N=0-1
+txt_in.individual_token_refiner.blocks.N.norm2  context_embedder.token_refiner.refiner_blocks.N.norm2  norm  N=0-1
+double_blocks.N.img_attn_q_norm  transformer_blocks.N.attn.norm_q  norm  N=0-19
+double_blocks.N.img_attn_k_norm  transformer_blocks.N.attn.norm_k  norm  N=0-19
+double_blocks.N.txt_attn_q_norm  transformer_blocks.N.attn.norm_added_q  norm  N=0-19
+double_blocks.N.txt_attn_k_norm  transformer_blocks.N.attn.norm_added_k  norm  N=0-19
+single_blocks.N.q_norm  single_transformer_blocks.N.attn.norm_q  norm  N=0-39
+single_blocks.N.k_norm  single_transformer_blocks.N.attn.norm_k  norm  N=0-39
 guidance_in.mlp.0  time_guidance_embed.guidance_embedder.linear_1  3584x256  bias
 guidance_in.mlp.2  time_guidance_embed.guidance_embedder.linear_2  3584x3584  bias
 time_r_in.mlp.0  time_guidance_embed.timestep_embedder_r.linear_1  3584x256  bias

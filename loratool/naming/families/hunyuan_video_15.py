@@ -38,6 +38,15 @@ double_blocks.N.txt_mlp.fc1  transformer_blocks.N.ff_context.net.0.proj  8192x20
 double_blocks.N.txt_mlp.fc2  transformer_blocks.N.ff_context.net.2  2048x8192  bias N=0-53
 final_layer.linear  proj_out  32x2048  bias
 final_layer.adaLN_modulation.1  norm_out.linear  4096x2048  swap bias
+byt5_in.layernorm  context_embedder_2.norm  norm
+vision_in.proj.0  image_embedder.norm_in  norm
+vision_in.proj.4  image_embedder.norm_out  norm
+txt_in.individual_token_refiner.blocks.N.norm1  context_embedder.token_refiner.refiner_blocks.N.norm1  norm  N=0-1
+txt_in.individual_token_refiner.blocks.N.norm2  context_embedder.token_refiner.refiner_blocks.N.norm2  norm  N=0-1
+double_blocks.N.img_attn_q_norm  transformer_blocks.N.attn.norm_q  norm  N=0-53
+double_blocks.N.img_attn_k_norm  transformer_blocks.N.attn.norm_k  norm  N=0-53
+double_blocks.N.txt_attn_q_norm  transformer_blocks.N.attn.norm_added_q  norm  N=0-53
+double_blocks.N.txt_attn_k_norm  transformer_blocks.N.attn.norm_added_k  norm  N=0-53
 time_r_in.mlp.0  time_embed.timestep_embedder_r.linear_1  2048x256  bias
 time_r_in.mlp.2  time_embed.timestep_embedder_r.linear_2  2048x2048  bias
 """)

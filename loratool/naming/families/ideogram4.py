@@ -16,6 +16,13 @@ layers.N.feed_forward.w3      =                                    12288x4608  N
 layers.N.adaln_modulation     =                                    18432x512   bias N=0-33
 final_layer.linear            =                                    128x4608    bias
 final_layer.adaln_modulation  =                                    4608x512    bias
+llm_cond_norm                 =                                    norm
+layers.N.attention.norm_q     =                                    norm        N=0-33
+layers.N.attention.norm_k     =                                    norm        N=0-33
+layers.N.attention_norm1      =                                    norm        N=0-33
+layers.N.ffn_norm1            =                                    norm        N=0-33
+layers.N.attention_norm2      =                                    norm        N=0-33
+layers.N.ffn_norm2            =                                    norm        N=0-33
 """)
 
 FAMILY = Family(

@@ -28,6 +28,14 @@ visual_transformer_blocks.N.feed_forward.in_layer        =  fxh        N=0-last
 visual_transformer_blocks.N.feed_forward.out_layer       =  hxf        N=0-last
 out_layer.modulation.out_layer                           =  2hxtime    bias
 out_layer.out_layer                                      =  64xh       bias
+text_embeddings.norm                                     =  norm
+pooled_text_embeddings.norm                              =  norm
+text_transformer_blocks.N.self_attention.query_norm      =  norm       N=0-text
+text_transformer_blocks.N.self_attention.key_norm        =  norm       N=0-text
+visual_transformer_blocks.N.self_attention.query_norm    =  norm       N=0-last
+visual_transformer_blocks.N.self_attention.key_norm      =  norm       N=0-last
+visual_transformer_blocks.N.cross_attention.query_norm   =  norm       N=0-last
+visual_transformer_blocks.N.cross_attention.key_norm     =  norm       N=0-last
 """
 
 

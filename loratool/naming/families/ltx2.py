@@ -51,6 +51,18 @@ transformer_blocks.N.audio_ff.net.0.proj  =  8192x2048  bias N=0-47
 transformer_blocks.N.audio_ff.net.2  =  2048x8192  bias N=0-47
 proj_out  =  128x4096  bias
 audio_proj_out  =  128x2048  bias
+transformer_blocks.N.attn1.q_norm  transformer_blocks.N.attn1.norm_q  norm  N=0-47
+transformer_blocks.N.attn1.k_norm  transformer_blocks.N.attn1.norm_k  norm  N=0-47
+transformer_blocks.N.audio_attn1.q_norm  transformer_blocks.N.audio_attn1.norm_q  norm  N=0-47
+transformer_blocks.N.audio_attn1.k_norm  transformer_blocks.N.audio_attn1.norm_k  norm  N=0-47
+transformer_blocks.N.attn2.q_norm  transformer_blocks.N.attn2.norm_q  norm  N=0-47
+transformer_blocks.N.attn2.k_norm  transformer_blocks.N.attn2.norm_k  norm  N=0-47
+transformer_blocks.N.audio_attn2.q_norm  transformer_blocks.N.audio_attn2.norm_q  norm  N=0-47
+transformer_blocks.N.audio_attn2.k_norm  transformer_blocks.N.audio_attn2.norm_k  norm  N=0-47
+transformer_blocks.N.audio_to_video_attn.q_norm  transformer_blocks.N.audio_to_video_attn.norm_q  norm  N=0-47
+transformer_blocks.N.audio_to_video_attn.k_norm  transformer_blocks.N.audio_to_video_attn.norm_k  norm  N=0-47
+transformer_blocks.N.video_to_audio_attn.q_norm  transformer_blocks.N.video_to_audio_attn.norm_q  norm  N=0-47
+transformer_blocks.N.video_to_audio_attn.k_norm  transformer_blocks.N.video_to_audio_attn.norm_k  norm  N=0-47
 """
 OF_2_0 = """
 caption_projection.linear_1        =                        4096x3840   bias

@@ -20,6 +20,10 @@ transformer_blocks.N.attn2.to_k              =                                  
 transformer_blocks.N.attn2.to_v              =                                          hxh     bias N=0-last
 transformer_blocks.N.attn2.to_out.0          =                                          hxh     bias N=0-last
 proj_out                                     =                                          128xh   bias
+transformer_blocks.N.attn1.q_norm            transformer_blocks.N.attn1.norm_q          norm    N=0-last
+transformer_blocks.N.attn1.k_norm            transformer_blocks.N.attn1.norm_k          norm    N=0-last
+transformer_blocks.N.attn2.q_norm            transformer_blocks.N.attn2.norm_q          norm    N=0-last
+transformer_blocks.N.attn2.k_norm            transformer_blocks.N.attn2.norm_k          norm    N=0-last
 """
 
 FAMILY = Family(

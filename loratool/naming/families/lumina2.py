@@ -26,6 +26,25 @@ layers.N.feed_forward.w3            layers.N.feed_forward.linear_3              
 layers.N.adaLN_modulation.1         layers.N.norm1.linear                          9216x1024  bias N=0-25
 final_layer.linear                  norm_out.linear_2                              64x2304    bias
 final_layer.adaLN_modulation.1      norm_out.linear_1                              2304x1024  bias
+cap_embedder.0                      time_caption_embed.caption_embedder.0          norm
+context_refiner.N.attention.q_norm  context_refiner.N.attn.norm_q                  norm       N=0-1
+context_refiner.N.attention.k_norm  context_refiner.N.attn.norm_k                  norm       N=0-1
+context_refiner.N.attention_norm1   context_refiner.N.norm1                        norm       N=0-1
+context_refiner.N.ffn_norm1         =                                              norm       N=0-1
+context_refiner.N.attention_norm2   context_refiner.N.norm2                        norm       N=0-1
+context_refiner.N.ffn_norm2         =                                              norm       N=0-1
+noise_refiner.N.attention.q_norm    noise_refiner.N.attn.norm_q                    norm       N=0-1
+noise_refiner.N.attention.k_norm    noise_refiner.N.attn.norm_k                    norm       N=0-1
+noise_refiner.N.attention_norm1     noise_refiner.N.norm1.norm                     norm       N=0-1
+noise_refiner.N.ffn_norm1           =                                              norm       N=0-1
+noise_refiner.N.attention_norm2     noise_refiner.N.norm2                          norm       N=0-1
+noise_refiner.N.ffn_norm2           =                                              norm       N=0-1
+layers.N.attention.q_norm           layers.N.attn.norm_q                           norm       N=0-25
+layers.N.attention.k_norm           layers.N.attn.norm_k                           norm       N=0-25
+layers.N.attention_norm1            layers.N.norm1.norm                            norm       N=0-25
+layers.N.ffn_norm1                  =                                              norm       N=0-25
+layers.N.attention_norm2            layers.N.norm2                                 norm       N=0-25
+layers.N.ffn_norm2                  =                                              norm       N=0-25
 """)
 
 FAMILY = Family(

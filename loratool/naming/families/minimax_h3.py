@@ -20,6 +20,16 @@ blocks.N.adaln_proj.linear            transformer_blocks.N.adaln_proj.linear    
 final_layer.adaln_proj.linear         norm_out.linear                                       10752x2688  bias
 final_layer.video_out                 proj_out                                              96x5376     bias
 final_layer.audio_out                 audio_proj_out                                        32x5376     bias
+token_refiner.blocks.N.norm1          token_refiner.refiner_blocks.N.norm1                  norm        N=0-1
+token_refiner.blocks.N.attn.q_norm    token_refiner.refiner_blocks.N.attn.norm_q            norm        N=0-1
+token_refiner.blocks.N.attn.k_norm    token_refiner.refiner_blocks.N.attn.norm_k            norm        N=0-1
+token_refiner.blocks.N.norm2          token_refiner.refiner_blocks.N.norm2                  norm        N=0-1
+token_refiner.final_norm              =                                                     norm
+blocks.N.norm1                        transformer_blocks.N.norm1                            norm        N=0-49
+blocks.N.attn.q_norm                  transformer_blocks.N.attn.norm_q                      norm        N=0-49
+blocks.N.attn.k_norm                  transformer_blocks.N.attn.norm_k                      norm        N=0-49
+blocks.N.norm2                        transformer_blocks.N.norm2                            norm        N=0-49
+final_layer.norm                      norm_out.norm                                         norm
 """)
 
 FAMILY = Family(

@@ -41,6 +41,31 @@ layers.N.feed_forward.linear_3                 =  10240x2520  N=0-31
 layers.N.norm1.linear                          =  10080x1024  bias N=0-31
 norm_out.linear_1                              =  2520x1024   bias
 norm_out.linear_2                              =  64x2520     bias
+time_caption_embed.caption_embedder.0          =  norm
+noise_refiner.N.attn.norm_q                    =  norm        N=0-1
+noise_refiner.N.attn.norm_k                    =  norm        N=0-1
+noise_refiner.N.norm1.norm                     =  norm        N=0-1
+noise_refiner.N.ffn_norm1                      =  norm        N=0-1
+noise_refiner.N.norm2                          =  norm        N=0-1
+noise_refiner.N.ffn_norm2                      =  norm        N=0-1
+ref_image_refiner.N.attn.norm_q                =  norm        N=0-1
+ref_image_refiner.N.attn.norm_k                =  norm        N=0-1
+ref_image_refiner.N.norm1.norm                 =  norm        N=0-1
+ref_image_refiner.N.ffn_norm1                  =  norm        N=0-1
+ref_image_refiner.N.norm2                      =  norm        N=0-1
+ref_image_refiner.N.ffn_norm2                  =  norm        N=0-1
+context_refiner.N.attn.norm_q                  =  norm        N=0-1
+context_refiner.N.attn.norm_k                  =  norm        N=0-1
+context_refiner.N.norm1                        =  norm        N=0-1
+context_refiner.N.ffn_norm1                    =  norm        N=0-1
+context_refiner.N.norm2                        =  norm        N=0-1
+context_refiner.N.ffn_norm2                    =  norm        N=0-1
+layers.N.attn.norm_q                           =  norm        N=0-31
+layers.N.attn.norm_k                           =  norm        N=0-31
+layers.N.norm1.norm                            =  norm        N=0-31
+layers.N.ffn_norm1                             =  norm        N=0-31
+layers.N.norm2                                 =  norm        N=0-31
+layers.N.ffn_norm2                             =  norm        N=0-31
 """)
 
 FAMILY = Family(

@@ -23,6 +23,11 @@ transformer_blocks.N.txt_mlp.net.0.proj     =  12288x3072  bias N=0-59
 transformer_blocks.N.txt_mlp.net.2          =  3072x12288  bias N=0-59
 norm_out.linear                             =  6144x3072   bias
 proj_out                                    =  64x3072     bias
+txt_norm                                    =  norm
+transformer_blocks.N.attn.norm_q            =  norm        N=0-59
+transformer_blocks.N.attn.norm_k            =  norm        N=0-59
+transformer_blocks.N.attn.norm_added_q      =  norm        N=0-59
+transformer_blocks.N.attn.norm_added_k      =  norm        N=0-59
 """)
 
 FAMILY = Family(

@@ -18,6 +18,7 @@ blocks.N.mlp.inverted_conv.conv  transformer_blocks.N.ff.conv_inverted        11
 blocks.N.mlp.depth_conv.conv     transformer_blocks.N.ff.conv_depth           11200x1x3x3     bias N=0-19
 blocks.N.mlp.point_conv.conv     transformer_blocks.N.ff.conv_point           2240x5600x1x1   N=0-19
 final_layer.linear               proj_out                                     32x2240         bias
+attention_y_norm                 caption_norm                                 norm
 """)
 
 FAMILY = Family(

@@ -25,10 +25,16 @@ joint_blocks.N.x_block.adaLN_modulation.1  transformer_blocks.N.norm1.linear  6h
 joint_blocks.N.context_block.adaLN_modulation.1  transformer_blocks.N.norm1_context.linear  2hxh  swap bias N=last
 final_layer.linear  proj_out  64xh  bias
 final_layer.adaLN_modulation.1  norm_out.linear  2hxh  swap bias
+joint_blocks.N.context_block.attn.ln_q  transformer_blocks.N.attn.norm_added_q  norm  N=0-last
+joint_blocks.N.context_block.attn.ln_k  transformer_blocks.N.attn.norm_added_k  norm  N=0-last
+joint_blocks.N.x_block.attn.ln_q  transformer_blocks.N.attn.norm_q  norm  N=0-last
+joint_blocks.N.x_block.attn.ln_k  transformer_blocks.N.attn.norm_k  norm  N=0-last
 """
 DUAL = """
 joint_blocks.N.x_block.attn2.qkv           transformer_blocks.N.attn2.{to_q,to_k,to_v}  3hxh  bias N=0-12
 joint_blocks.N.x_block.attn2.proj          transformer_blocks.N.attn2.to_out.0          hxh   bias N=0-12
+joint_blocks.N.x_block.attn2.ln_q          transformer_blocks.N.attn2.norm_q            norm  N=0-12
+joint_blocks.N.x_block.attn2.ln_k          transformer_blocks.N.attn2.norm_k            norm  N=0-12
 joint_blocks.N.x_block.adaLN_modulation.1  transformer_blocks.N.norm1.linear            9hxh  bias N=0-12
 """
 """A second attention in the first 13 blocks, and the longer modulation that goes with it."""

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..family import Module, Tree, modules
+from ..family import Module, Tree, grown, modules
 
 RESNET = """
+in_layers.0      norm1            norm
+out_layers.0     norm2            norm
 in_layers.2      conv1            outxinx3x3     bias
 emb_layers.1     time_emb_proj    outxemb        bias
 out_layers.3     conv2            outxoutx3x3    bias
 """
 SHORTCUT = "skip_connection conv_shortcut outxinx1x1 bias"
 PROJECTIONS = {
-    "linear": "proj_in = cxc bias\nproj_out = cxc bias",
-    "conv": "proj_in = cxcx1x1 bias\nproj_out = cxcx1x1 bias",
+    "linear": "norm = norm\nproj_in = cxc bias\nproj_out = cxc bias",
+    "conv": "norm = norm\nproj_in = cxcx1x1 bias\nproj_out = cxcx1x1 bias",
 }
 TRANSFORMER = """
+norm1            =    norm
+norm2            =    norm
+norm3            =    norm
 attn1.to_q       =    cxc
 attn1.to_k       =    cxc
 attn1.to_v       =    cxc
@@ -36,6 +41,7 @@ attn2.to_out.0   =    cxc        bias
 OUTSIDE = """
 time_embed.0          time_embedding.linear_1    embxwidth          bias
 time_embed.2          time_embedding.linear_2    embxemb            bias
+out.0                 conv_norm_out                norm
 input_blocks.0.0      conv_in                    widthx4x3x3        bias
 out.2                 conv_out                   4xwidthx3x3        bias
 """
@@ -59,7 +65,7 @@ class Shape(NamedTuple):
 
 def unet(tree_id: str, shape: Shape) -> Tree:
     found = _outside(shape) + _down(shape) + _middle(shape) + _up(shape)
-    return Tree(tree_id, {m.native: m for m in found})
+    return grown(tree_id, found)
 
 
 def _outside(s: Shape) -> list[Module]:

@@ -3,44 +3,57 @@
 from ..family import Family, Tree, encoders, tree
 
 TABLE = """
-patch_embedding        =                                          hxinx1x2x2  bias
-text_embedding.0       condition_embedder.text_embedder.linear_1  hx4096      bias
-text_embedding.2       condition_embedder.text_embedder.linear_2  hxh         bias
-time_embedding.0       condition_embedder.time_embedder.linear_1  hx256       bias
-time_embedding.2       condition_embedder.time_embedder.linear_2  hxh         bias
-time_projection.1      condition_embedder.time_proj               6hxh        bias
-blocks.N.self_attn.q   blocks.N.attn1.to_q                        hxh         bias N=0-last
-blocks.N.self_attn.k   blocks.N.attn1.to_k                        hxh         bias N=0-last
-blocks.N.self_attn.v   blocks.N.attn1.to_v                        hxh         bias N=0-last
-blocks.N.self_attn.o   blocks.N.attn1.to_out.0                    hxh         bias N=0-last
-blocks.N.cross_attn.q  blocks.N.attn2.to_q                        hxh         bias N=0-last
-blocks.N.cross_attn.k  blocks.N.attn2.to_k                        hxh         bias N=0-last
-blocks.N.cross_attn.v  blocks.N.attn2.to_v                        hxh         bias N=0-last
-blocks.N.cross_attn.o  blocks.N.attn2.to_out.0                    hxh         bias N=0-last
-blocks.N.ffn.0         blocks.N.ffn.net.0.proj                    fxh         bias N=0-last
-blocks.N.ffn.2         blocks.N.ffn.net.2                         hxf         bias N=0-last
-head.head              proj_out                                   outxh       bias
+patch_embedding             =                                          hxinx1x2x2  bias
+text_embedding.0            condition_embedder.text_embedder.linear_1  hx4096      bias
+text_embedding.2            condition_embedder.text_embedder.linear_2  hxh         bias
+time_embedding.0            condition_embedder.time_embedder.linear_1  hx256       bias
+time_embedding.2            condition_embedder.time_embedder.linear_2  hxh         bias
+time_projection.1           condition_embedder.time_proj               6hxh        bias
+blocks.N.self_attn.q        blocks.N.attn1.to_q                        hxh         bias N=0-last
+blocks.N.self_attn.k        blocks.N.attn1.to_k                        hxh         bias N=0-last
+blocks.N.self_attn.v        blocks.N.attn1.to_v                        hxh         bias N=0-last
+blocks.N.self_attn.o        blocks.N.attn1.to_out.0                    hxh         bias N=0-last
+blocks.N.cross_attn.q       blocks.N.attn2.to_q                        hxh         bias N=0-last
+blocks.N.cross_attn.k       blocks.N.attn2.to_k                        hxh         bias N=0-last
+blocks.N.cross_attn.v       blocks.N.attn2.to_v                        hxh         bias N=0-last
+blocks.N.cross_attn.o       blocks.N.attn2.to_out.0                    hxh         bias N=0-last
+blocks.N.ffn.0              blocks.N.ffn.net.0.proj                    fxh         bias N=0-last
+blocks.N.ffn.2              blocks.N.ffn.net.2                         hxf         bias N=0-last
+head.head                   proj_out                                   outxh       bias
+blocks.N.self_attn.norm_q   blocks.N.attn1.norm_q                      norm        N=0-last
+blocks.N.self_attn.norm_k   blocks.N.attn1.norm_k                      norm        N=0-last
+blocks.N.norm3              blocks.N.norm2                             norm        N=0-last
+blocks.N.cross_attn.norm_q  blocks.N.attn2.norm_q                      norm        N=0-last
+blocks.N.cross_attn.norm_k  blocks.N.attn2.norm_k                      norm        N=0-last
 """
 IMAGE = """
-blocks.N.cross_attn.k_img  blocks.N.attn2.add_k_proj                        hxh        bias N=0-last
-blocks.N.cross_attn.v_img  blocks.N.attn2.add_v_proj                        hxh        bias N=0-last
-img_emb.proj.1             condition_embedder.image_embedder.ff.net.0.proj  1280x1280  bias
-img_emb.proj.3             condition_embedder.image_embedder.ff.net.2       hx1280     bias
+blocks.N.cross_attn.k_img       blocks.N.attn2.add_k_proj                        hxh        bias N=0-last
+blocks.N.cross_attn.v_img       blocks.N.attn2.add_v_proj                        hxh        bias N=0-last
+img_emb.proj.1                  condition_embedder.image_embedder.ff.net.0.proj  1280x1280  bias
+img_emb.proj.3                  condition_embedder.image_embedder.ff.net.2       hx1280     bias
+blocks.N.cross_attn.norm_k_img  blocks.N.attn2.norm_added_k                      norm       N=0-last
+img_emb.proj.0                  condition_embedder.image_embedder.norm1          norm
+img_emb.proj.4                  condition_embedder.image_embedder.norm2          norm
 """
 VACE = """
-vace_blocks.N.self_attn.q   vace_blocks.N.attn1.to_q      hxh         bias N=0-vace
-vace_blocks.N.self_attn.k   vace_blocks.N.attn1.to_k      hxh         bias N=0-vace
-vace_blocks.N.self_attn.v   vace_blocks.N.attn1.to_v      hxh         bias N=0-vace
-vace_blocks.N.self_attn.o   vace_blocks.N.attn1.to_out.0  hxh         bias N=0-vace
-vace_blocks.N.cross_attn.q  vace_blocks.N.attn2.to_q      hxh         bias N=0-vace
-vace_blocks.N.cross_attn.k  vace_blocks.N.attn2.to_k      hxh         bias N=0-vace
-vace_blocks.N.cross_attn.v  vace_blocks.N.attn2.to_v      hxh         bias N=0-vace
-vace_blocks.N.cross_attn.o  vace_blocks.N.attn2.to_out.0  hxh         bias N=0-vace
-vace_blocks.N.ffn.0         vace_blocks.N.ffn.net.0.proj  fxh         bias N=0-vace
-vace_blocks.N.ffn.2         vace_blocks.N.ffn.net.2       hxf         bias N=0-vace
-vace_blocks.N.before_proj   vace_blocks.N.proj_in         hxh         bias N=0
-vace_blocks.N.after_proj    vace_blocks.N.proj_out        hxh         bias N=0-vace
-vace_patch_embedding        =                             hx96x1x2x2  bias
+vace_blocks.N.self_attn.q        vace_blocks.N.attn1.to_q      hxh         bias N=0-vace
+vace_blocks.N.self_attn.k        vace_blocks.N.attn1.to_k      hxh         bias N=0-vace
+vace_blocks.N.self_attn.v        vace_blocks.N.attn1.to_v      hxh         bias N=0-vace
+vace_blocks.N.self_attn.o        vace_blocks.N.attn1.to_out.0  hxh         bias N=0-vace
+vace_blocks.N.cross_attn.q       vace_blocks.N.attn2.to_q      hxh         bias N=0-vace
+vace_blocks.N.cross_attn.k       vace_blocks.N.attn2.to_k      hxh         bias N=0-vace
+vace_blocks.N.cross_attn.v       vace_blocks.N.attn2.to_v      hxh         bias N=0-vace
+vace_blocks.N.cross_attn.o       vace_blocks.N.attn2.to_out.0  hxh         bias N=0-vace
+vace_blocks.N.ffn.0              vace_blocks.N.ffn.net.0.proj  fxh         bias N=0-vace
+vace_blocks.N.ffn.2              vace_blocks.N.ffn.net.2       hxf         bias N=0-vace
+vace_blocks.N.before_proj        vace_blocks.N.proj_in         hxh         bias N=0
+vace_blocks.N.after_proj         vace_blocks.N.proj_out        hxh         bias N=0-vace
+vace_patch_embedding             =                             hx96x1x2x2  bias
+vace_blocks.N.self_attn.norm_q   vace_blocks.N.attn1.norm_q    norm        N=0-vace
+vace_blocks.N.self_attn.norm_k   vace_blocks.N.attn1.norm_k    norm        N=0-vace
+vace_blocks.N.norm3              vace_blocks.N.norm2           norm        N=0-vace
+vace_blocks.N.cross_attn.norm_q  vace_blocks.N.attn2.norm_q    norm        N=0-vace
+vace_blocks.N.cross_attn.norm_k  vace_blocks.N.attn2.norm_k    norm        N=0-vace
 """
 
 

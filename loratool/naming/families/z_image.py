@@ -26,6 +26,25 @@ layers.N.feed_forward.w1            =                                           
 layers.N.feed_forward.w2            =                                             3840x10240  N=0-29
 layers.N.feed_forward.w3            =                                             10240x3840  N=0-29
 layers.N.adaLN_modulation.0         =                                             15360x256   bias N=0-29
+noise_refiner.N.attention.q_norm    noise_refiner.N.attention.norm_q              norm        N=0-1
+noise_refiner.N.attention.k_norm    noise_refiner.N.attention.norm_k              norm        N=0-1
+noise_refiner.N.attention_norm1     =                                             norm        N=0-1
+noise_refiner.N.ffn_norm1           =                                             norm        N=0-1
+noise_refiner.N.attention_norm2     =                                             norm        N=0-1
+noise_refiner.N.ffn_norm2           =                                             norm        N=0-1
+context_refiner.N.attention.q_norm  context_refiner.N.attention.norm_q            norm        N=0-1
+context_refiner.N.attention.k_norm  context_refiner.N.attention.norm_k            norm        N=0-1
+context_refiner.N.attention_norm1   =                                             norm        N=0-1
+context_refiner.N.ffn_norm1         =                                             norm        N=0-1
+context_refiner.N.attention_norm2   =                                             norm        N=0-1
+context_refiner.N.ffn_norm2         =                                             norm        N=0-1
+cap_embedder.0                      =                                             norm
+layers.N.attention.q_norm           layers.N.attention.norm_q                     norm        N=0-29
+layers.N.attention.k_norm           layers.N.attention.norm_k                     norm        N=0-29
+layers.N.attention_norm1            =                                             norm        N=0-29
+layers.N.ffn_norm1                  =                                             norm        N=0-29
+layers.N.attention_norm2            =                                             norm        N=0-29
+layers.N.ffn_norm2                  =                                             norm        N=0-29
 """)
 
 FAMILY = Family(
