@@ -8,22 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel, UNet2DConditionModel
-from diffusers.loaders.single_file_utils import (
-    convert_flux_transformer_checkpoint_to_diffusers,
-    convert_ldm_unet_checkpoint,
-)
+from diffusers.loaders import single_file_utils
 
 from loratool.naming import index
-from loratool.naming.families import FAMILIES, TREES, encoder_tree, family
+from loratool.naming.families import FAMILIES, encoder_tree, family
+from loratool.naming.families.text_encoders import NETWORKS
 from loratool.naming.family import Tree, tree
-from tests.models import ENCODERS, UNETS
+from tests.models import ENCODERS, MODELS, UNETS, WITHOUT_CLASS, denoiser
+
+TREES = {model: network for f in FAMILIES for model, network, _ in family(f).models()}
+LAYERS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.ConvTranspose1d,
+          torch.nn.ConvTranspose2d)
 
 
 def of_class(model: torch.nn.Module) -> dict[str, tuple[tuple[int, ...], bool]]:
-    """Name -> (shape of the weight, has a bias), of every Linear and Conv2d."""
-    return {name: (tuple(m.weight.shape), m.bias is not None) for name, m in model.named_modules()
-            if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))}
+    """Name -> (shape of the weight, has a bias), of every linear and convolution layer (HiDream's gate is one)."""
+    return {name: (tuple(m.weight.shape), getattr(m, "bias", None) is not None) for name, m in model.named_modules()
+            if isinstance(m, LAYERS) or type(m).__name__ == "MoEGate"}
 
 
 def of_tree(network: Tree) -> dict[str, tuple[tuple[int, ...], bool]]:
@@ -37,16 +38,6 @@ def of_tree(network: Tree) -> dict[str, tuple[tuple[int, ...], bool]]:
     return found
 
 
-def marked(modules_, columns: int = 1) -> dict[str, torch.Tensor]:
-    """Native weight -> its rows, each holding a number that no other row of the model holds."""
-    found, begin = {}, 1
-    for module in modules_:
-        rows = torch.arange(begin, begin + module.shape[0], dtype=torch.float64)
-        found[module.native] = rows.reshape(-1, columns)
-        begin += module.shape[0]
-    return found
-
-
 @pytest.fixture(scope="module", autouse=True)
 def on_meta():
     """Classes have names and shapes, and no weights."""
@@ -54,27 +45,21 @@ def on_meta():
         yield
 
 
-@pytest.mark.parametrize("family_id", UNETS)
-def test_unet_names_shapes_and_biases_are_those_of_the_diffusers_class(family_id):
-    assert of_tree(family(family_id).tree) == of_class(UNet2DConditionModel(**UNETS[family_id]))
+@pytest.mark.parametrize("model", MODELS)
+def test_names_shapes_and_biases_are_those_of_the_diffusers_class(model):
+    assert of_tree(TREES[model]) == of_class(denoiser(model))
 
 
-@pytest.mark.parametrize("variant", ["dev", "kontext", "krea", "schnell", "fill", "canny", "depth"])
-def test_each_flux_variant_is_the_class_with_its_configuration(variant):
-    """in_channels and guidance_embeds of the published transformer/config.json."""
-    in_channels = {"fill": 384, "canny": 128, "depth": 128}.get(variant, 64)
-    real = of_class(FluxTransformer2DModel(in_channels=in_channels, out_channels=64,
-                                           guidance_embeds=variant != "schnell"))
-    flux = family("flux1")
-    changed = flux.variants[variant]
-    own = {name: ((out, *changed[native][1:]) if changed.get(native) else (out, *rest), bias)
-           for native, module in flux.tree.modules.items() if changed.get(native, ()) is not None
-           for name, ((out, *rest), bias) in of_tree(Tree("one", {native: module})).items()}
-    assert own == real
+@pytest.mark.parametrize("model", MODELS)
+def test_norms_are_modules_of_the_diffusers_class(model):
+    real = dict(denoiser(model).named_modules())
+    assert [part.name for m in TREES[model].norms.values() for part in m.parts if part.name not in real] == [
+        name for name in OPTIONAL_NORMS.get(model, [])]
 
 
-def test_flux_has_no_other_variants_than_the_tested_ones():
-    assert set(family("flux1").variants) == {"dev", "kontext", "krea", "schnell", "fill", "canny", "depth"}
+OPTIONAL_NORMS = {"sd3/medium": [f"transformer_blocks.{n}.attn.{name}" for name in
+                                 ("norm_added_q", "norm_added_k", "norm_q", "norm_k") for n in range(24)]}
+"""Only Stable Diffusion 3.5 normalises queries and keys."""
 
 
 @pytest.mark.parametrize("tree_id", ENCODERS)
@@ -86,14 +71,14 @@ def test_encoder_names_shapes_and_biases_are_those_of_the_transformers_class(tre
     assert of_tree(encoder_tree(tree_id)) == real
 
 
-def test_every_table_of_the_program_is_compared_with_a_class():
-    assert set(FAMILIES) == {*UNETS, "flux1"}
-    assert set(TREES) == set(ENCODERS)
-    assert {e.tree for f in FAMILIES for e in family(f).encoders.values()} == set(TREES)
+def test_every_table_of_the_program_is_compared_with_a_class_or_says_why_not():
+    assert set(TREES) == {*MODELS, *WITHOUT_CLASS}
+    assert set(NETWORKS) == set(ENCODERS)
+    used = {e.tree for f in FAMILIES for e in family(f).encoders.values()}
+    assert used == set(NETWORKS)
 
 
-@pytest.mark.parametrize("network", [family(f).tree for f in FAMILIES] + [encoder_tree(t) for t in TREES],
-                         ids=[*FAMILIES, *TREES])
+@pytest.mark.parametrize("network", [*TREES.values(), *map(encoder_tree, NETWORKS)], ids=[*TREES, *NETWORKS])
 def test_every_native_row_is_in_exactly_one_part(network):
     for module in network.modules.values():
         out = module.shape[0]
@@ -105,34 +90,97 @@ def test_every_native_row_is_in_exactly_one_part(network):
         assert (counted == 1).all(), module.native
 
 
-def test_only_the_final_modulation_of_flux_has_its_halves_swapped():
-    swapped = [module.native for f in FAMILIES for module in family(f).tree.modules.values()
-               for part in module.parts if part.rows and part.rows != tuple(sorted(part.rows))]
-    assert swapped == ["final_layer.adaLN_modulation.1"]
+FINAL = "final_layer.adaLN_modulation.1"
+SWAPPED = {
+    "sd3/medium": ["joint_blocks.23.context_block.adaLN_modulation.1", FINAL],
+    "sd3/3.5-medium": ["joint_blocks.23.context_block.adaLN_modulation.1", FINAL],
+    "sd3/3.5-large": ["joint_blocks.37.context_block.adaLN_modulation.1", FINAL],
+    **{f"flux1/{v}": [FINAL] for v in ("dev", "schnell", "fill", "canny")},
+    **{f"flux2/{v}": [FINAL] for v in ("dev", "klein-4b", "klein-9b")},
+    "flux3": ["final_layer.image.adaLN_modulation.1"], "auraflow": ["modF.1"], "hunyuan-video": [FINAL],
+    "hunyuan-video-1.5": [FINAL], "hunyuan-image": [FINAL],
+    "minimax-h3": [*(f"token_refiner.blocks.{n}.mlp.fc1" for n in range(2)), *(f"blocks.{n}.mlp.fc1" for n in range(50))],
+    "mochi": [*(f"blocks.{n}.mlp_x.w1" for n in range(48)), *(f"blocks.{n}.mlp_y.w1" for n in range(47)), "final_layer.mod"],
+}
+"""Model -> modules whose diffusers weight has the native second half first; nothing else is reordered."""
 
 
-@pytest.mark.parametrize("guidance", [True, False], ids=["dev", "schnell"])
-def test_flux_rows_go_where_diffusers_own_converter_puts_them(guidance):
+@pytest.mark.parametrize("model", TREES)
+def test_only_final_modulations_and_gated_layers_have_their_halves_swapped(model):
+    swapped = [m.native for m in TREES[model].modules.values() for part in m.parts
+               if part.rows and part.rows != tuple(sorted(part.rows))]
+    assert swapped == SWAPPED.get(model, [])
+
+
+CONVERTERS = {
+    "flux1/dev": "flux_transformer_checkpoint", "flux1/schnell": "flux_transformer_checkpoint",
+    "sd3/3.5-medium": "sd3_transformer_checkpoint", "sd3/3.5-large": "sd3_transformer_checkpoint",
+    "stable-cascade/c": "stable_cascade_unet_single_file", "stable-cascade/b": "stable_cascade_unet_single_file",
+    "chroma": "chroma_transformer_checkpoint", "flux2/dev": "flux2_transformer_checkpoint",
+    "flux2/klein-4b": "flux2_transformer_checkpoint", "flux3": "flux3_transformer_checkpoint", "lumina2": "lumina2",
+    "z-image": "z_image_transformer_checkpoint", "auraflow": "auraflow_transformer_checkpoint",
+    "hunyuan-video": "hunyuan_video_transformer", "wan/2.1-t2v-1.3b": "wan_transformer",
+    "wan/2.1-i2v-14b": "wan_transformer", "wan/2.1-vace-14b": "wan_transformer",
+    "ltx-video/2b": "ltx_transformer_checkpoint", "ltx2/2.0": "ltx2_transformer",
+    "cosmos-predict2/2b": "cosmos_transformer_checkpoint", "krea2": "krea2_transformer_checkpoint",
+    "minimax-h3": "minimax_h3_transformer_checkpoint", "mochi": "mochi_transformer_checkpoint",
+    "sana": "sana_transformer", "ernie-image": "ernie_image_transformer_checkpoint",
+}
+"""Model -> diffusers' own converter of native checkpoints."""
+TABLES = {
+    "sd3": {"pos_embed": (1,)}, "auraflow": {"positional_encoding": (1,), "register_tokens": (1,)},
+    "sana": {"pos_embed": (1,), "y_embedder.y_embedding": (1,), "final_layer.scale_shift_table": (1,),
+             **{f"blocks.{n}.scale_shift_table": (1,) for n in range(20)}},
+    "mochi": {"pos_frequencies": (1,)}, "wan": {"head.modulation": (1,)},
+    "krea2": {"last.modulation.lin": (2, 6144), **{f"blocks.{n}.mod.lin": (36864,) for n in range(28)}},
+}
+"""Parameters that are no layer and that a converter wants to see."""
+
+
+def marked(network: Tree) -> dict[str, torch.Tensor]:
+    """Native module -> a weight of one column, each row holding a number that no other row of the model holds."""
+    found, begin = {}, 1
+    for module in network.modules.values():
+        found[module.native] = torch.arange(begin, begin + module.shape[0], dtype=torch.float64).reshape(-1, 1)
+        begin += module.shape[0]
+    return found
+
+
+def checkpoint(model: str) -> dict[str, torch.Tensor]:
+    """The model's native state dict, of marked rows."""
+    network, family_id = TREES[model], model.partition("/")[0]
+    native = {}
+    for name, rows in marked(network).items():
+        dot = "_" if name.endswith("attn.in_proj") else "."
+        native[f"{name}{dot}weight"] = rows
+        if network.modules[name].bias:
+            native[f"{name}{dot}bias"] = rows[:, 0]
+    kind = "scale" if family_id in ("flux1", "flux2", "flux3", "chroma", "krea2") else "weight"
+    native |= {f"{name}.{kind}": torch.zeros(1) for name in network.norms}
+    native |= {name: torch.zeros(shape) for name, shape in TABLES.get(family_id, {}).items()}
+    return {"net." * (family_id == "cosmos-predict2") + name: value for name, value in native.items()}
+
+
+@pytest.mark.parametrize("model", CONVERTERS)
+def test_rows_go_where_diffusers_own_converter_puts_them(model):
     with torch.device("cpu"):
-        kept = [m for m in family("flux1").tree.modules.values() if guidance or not m.native.startswith("guidance_in")]
-        weights = marked(kept)
-        native = {f"{name}.weight": rows for name, rows in weights.items()}
-        native |= {f"{name}.bias": rows[:, 0] for name, rows in weights.items()}
-        norm = torch.zeros(1)
-        for what in ("query_norm.scale", "key_norm.scale"):
-            native |= {f"double_blocks.{n}.{s}_attn.norm.{what}": norm for n in range(19) for s in ("img", "txt")}
-            native |= {f"single_blocks.{n}.norm.{what}": norm for n in range(38)}
-        converted = convert_flux_transformer_checkpoint_to_diffusers(native)
-    assert not native, "the converter read every native weight"
-    real = {name: t.numpy() for name, t in converted.items() if "attn.norm_" not in name}
-    expected = {}
-    for module in kept:
-        rows = weights[module.native].numpy()
-        for part in module.parts:
-            taken = rows if part.rows is None else np.concatenate([rows[begin:end] for begin, end in part.rows])
-            expected |= {f"{part.name}.weight": taken, f"{part.name}.bias": taken[:, 0]}
-    assert expected.keys() == real.keys()
-    assert [name for name in real if not np.array_equal(real[name], expected[name])] == []
+        more = {"config": {"num_attention_heads": 56, "attention_head_dim": 128}} if model == "minimax-h3" else {}
+        convert = getattr(single_file_utils, f"convert_{CONVERTERS[model]}_to_diffusers")
+        real = convert(checkpoint(model), **more)
+        expected = {}
+        for name, rows in marked(TREES[model]).items():
+            module = TREES[model].modules[name]
+            for part in module.parts:
+                taken = rows if part.rows is None else torch.cat([rows[begin:end] for begin, end in part.rows])
+                expected[f"{part.name}.weight"] = taken
+                if module.bias:
+                    expected[f"{part.name}.bias"] = taken[:, 0]
+    norms = {f"{part.name}.weight" for m in TREES[model].norms.values() for part in m.parts}
+    assert norms | expected.keys() <= real.keys()
+    assert [name for name in expected if not torch.equal(real[name].double(), expected[name])] == []
+    left = {re.sub(r"\d+", "N", name) for name in real.keys() - expected.keys() - norms}
+    assert left <= {"scale_shift_table", "pos_embed.pos_embed", "register_tokens", "pos_frequencies",
+                    "transformer_blocks.N.scale_shift_table", "final_layer.scale_shift_table"}
 
 
 @pytest.mark.parametrize("family_id", UNETS)
@@ -140,14 +188,14 @@ def test_unet_names_go_where_diffusers_own_converter_puts_them(family_id):
     """Nothing is fused or reordered: a mark for each weight and each bias."""
     with torch.device("cpu"):
         native, expected = {}, {}
-        for number, module in enumerate(family(family_id).tree.modules.values(), 1):
+        for number, module in enumerate(family(family_id).trees[""].modules.values(), 1):
             assert [part.rows for part in module.parts] == [None]
             for leaf, sign in (("weight", 1.0), ("bias", -1.0)):
                 if leaf == "weight" or module.bias:
                     native[f"model.diffusion_model.{module.native}.{leaf}"] = torch.tensor(sign * number)
                     expected[f"{module.parts[0].name}.{leaf}"] = sign * number
         config = {"layers_per_block": 2, **UNETS[family_id]}
-        converted = convert_ldm_unet_checkpoint(native, config)
+        converted = single_file_utils.convert_ldm_unet_checkpoint(native, config)
     assert {name: value.item() for name, value in converted.items()} == expected
 
 
@@ -180,10 +228,7 @@ def test_the_index_file_is_current():
 
 def test_the_index_lists_every_name_with_its_shape_under_its_network():
     table = index.load()["patterns"]
-    for network in [family(f).tree for f in FAMILIES] + [encoder_tree(t) for t in TREES]:
+    for network_id, network in [*TREES.items(), *((t, encoder_tree(t)) for t in NETWORKS)]:
         for name, (shape, _) in of_tree(network).items():
-            trimmed = list(shape)
-            while len(trimmed) > 2 and trimmed[-1] == 1:
-                trimmed.pop()
-            pattern = re.sub(r"[0-9]+", "#", name.replace(".", "_"))
-            assert trimmed in table[pattern][network.id], (network.id, name)
+            pattern = re.sub(r"(?<=_)[0-9]+(?=_|$)", "#", name.replace(".", "_"))
+            assert [shape[0], int(np.prod(shape[1:]))] in table[pattern][network_id], (network_id, name)
