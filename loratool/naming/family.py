@@ -6,9 +6,9 @@ A family file holds a table of text, one native module a line::
 
 ``N`` stands for a block number, ``M`` for a second one, the same in all names. Several diffusers
 modules are written ``attn.{to_q,to_k,to_v}``; they take the native rows in that order, in equal parts
-unless ``rows`` says otherwise. A shape of ``norm``: a normalisation. ``swap``: the diffusers weight has the native second half first. ``=`` as
-diffusers name: the same as the native one. A number may be a name of ``sizes``, or a multiple (``4h``),
-so that one table serves models of several widths and depths.
+unless ``rows`` says otherwise. ``swap``: the diffusers weight has the native second half first. ``=`` as
+diffusers name: the same as the native one. A shape of ``norm``: a normalisation. A number may be a name
+of ``sizes``, or a multiple (``4h``), so that one table serves models of several widths and depths.
 
 A third spelling, where there is one, is a table of its own (``respelled``).
 """
@@ -132,7 +132,8 @@ def grown(tree_id: str, found: Iterable[Module]) -> Tree:
 def changed(base: Tree, shapes: Mapping[str, tuple[int, ...] | None]) -> Tree:
     """``base`` with other shapes of some modules; None takes a module out."""
     kept = {name: module for name, module in base.modules.items() if shapes.get(name, ()) is not None}
-    return base._replace(modules=kept | {name: kept[name]._replace(shape=shape) for name, shape in shapes.items() if shape})
+    new = {name: kept[name]._replace(shape=shape) for name, shape in shapes.items() if shape}
+    return base._replace(modules=kept | new)
 
 
 def respelled(base: Tree, spelling: str, table: str) -> Tree:
