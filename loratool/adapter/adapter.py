@@ -21,7 +21,7 @@ from ..tensors.digest import digest
 from ..tensors.reader import TensorFile
 from .alpha import read_alpha
 from .layer import CarriedLayer, Group, Layer, group_keys
-from .lora import LoraLayer, Shapes, read_shapes
+from .lora import EXTRAS, LoraLayer, Shapes, read_shapes
 from .shapes import update_shape
 
 COMPONENT_FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
@@ -267,7 +267,7 @@ def _update_shape(file: TensorFile, group: Group) -> tuple[int, ...] | None:
 
 def _layer(source: Source, group: Group, shapes: Shapes | None, hit: Hit | None) -> Layer:
     address = hit.address if hit else None
-    known = {"up", "down", "mid", "alpha"}
+    known = {"up", "down", "mid", "alpha", *EXTRAS}
     plain = group.algorithm == "lora" and group.roles.keys() <= known and not group.twice
     if shapes is None or shapes.fault or not plain:
         return CarriedLayer(group.stem, group.algorithm, source.file, group, address)

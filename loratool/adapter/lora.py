@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+EXTRAS = ("bias", "diff_b")
+"""Roles that a LoRA layer can hold beside its factors: both run along the rows. ``bias`` is scaled like the update."""
+
+
 @dataclass(frozen=True)
 class LoraLayer(Layer):
     """A sound LoRA layer: both halves there, ranks agree."""
@@ -56,6 +60,11 @@ class LoraLayer(Layer):
     @property
     def dtype(self) -> str:
         return self.file.tensors[self.group.roles["up"]].dtype
+
+    @property
+    def extras(self) -> list[str]:
+        """The roles of what stands beside the factors: a bias, a difference of the module's bias."""
+        return [role for role in self.group.roles if role in EXTRAS]
 
     @property
     def odd_dtype(self) -> str | None:

@@ -123,7 +123,8 @@ def dialects_of(prefix: str, spellings: Collection[str], style: str, family: Fam
                 continue
         elif prefix not in (dialect.prefix, *_rooted(dialect)):
             continue
-        if dialect.style in ("", style) or (dialect.style == "kohya" and style in ("dotted", "")):
+        # Suffixes of other algorithms have no style: every program writes them alike.
+        if dialect.style in ("", style) or not style or (dialect.style == "kohya" and style == "dotted"):
             found.append(dialect.id)
     return found
 

@@ -7,33 +7,41 @@ from collections.abc import Sequence
 
 from ..metadata import peft
 from ..naming.keymap import keymap
-from .plan import OutLayer
+from .plan import Carried, OutLayer
 
 FOLLOWED = {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "exclude_modules",
             "use_rslora"}
 """The fields that ranks and alphas decide; the others of an earlier text are kept."""
 
 
-def configuration(layers: Sequence[OutLayer], model: str | None, before: str | None = None) -> str:
+def has_bias(carried: Sequence[Carried]) -> bool:
+    """Whether some of the tensors are biases of LoRA layers."""
+    return any(tensor.name.endswith(".lora_B.bias") for tensor in carried)
+
+
+def configuration(layers: Sequence[OutLayer], model: str | None, before: str | None = None,
+                  biased: bool = False) -> str:
     """The text of ``lora_adapter_metadata``: per component, as diffusers packs it."""
     document: dict[str, object] = {}
     for component in sorted({layer.component for layer in layers}):
         prefix = component + "." if component else ""
-        made = _document([layer for layer in layers if layer.component == component], model)
+        made = _document([layer for layer in layers if layer.component == component], model, biased)
         document |= {prefix + key: value for key, value in made.items()}
     return json.dumps(document | _kept(before), sort_keys=True, separators=(",", ":"))
 
 
-def config_file(layers: Sequence[OutLayer], model: str | None, before: str | None = None) -> str:
+def config_file(layers: Sequence[OutLayer], model: str | None, before: str | None = None,
+                biased: bool = False) -> str:
     """The text of an ``adapter_config.json``; as it was ("" for none) where no layer concerns it."""
     if not layers:
         return before or ""
-    return json.dumps(_document(layers, model) | _kept(before), indent=2) + "\n"
+    return json.dumps(_document(layers, model, biased) | _kept(before), indent=2) + "\n"
 
 
-def _document(layers: Sequence[OutLayer], model: str | None) -> dict[str, object]:
+def _document(layers: Sequence[OutLayer], model: str | None, biased: bool) -> dict[str, object]:
     modules = {peft.config_name(layer.module): (layer.rank, layer.alpha) for layer in layers}
-    return peft.document(modules, keymap(model).lookalikes(modules) if model else ())
+    made = peft.document(modules, keymap(model).lookalikes(modules) if model else ())
+    return made | {"lora_bias": biased}
 
 
 def _kept(before: str | None) -> dict[str, object]:

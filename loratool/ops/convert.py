@@ -25,8 +25,9 @@ from ..naming.address import DENOISER, Address, full
 from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
-from . import gate, origin, recipe, stamp
-from .configured import configuration
+from . import gate, origin, recipe, rows, stamp
+from .configured import configuration, has_bias
+from .fold import is_power_of_two
 from .plan import Carried, OutLayer, Plan
 from .respell import Respelled, Target, respell
 
@@ -43,6 +44,8 @@ class _Work:
     layers: list[Respelled] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    rounded: bool = False
+    """Whether a bias had to be scaled by more than a power of two."""
     empty: list[str] = field(default_factory=list)
     """Parts of joined layers that hold nothing but zeros."""
 
@@ -115,6 +118,12 @@ def _unknown_hint(adapter: Adapter) -> str:
 
 def _refuse_unmapped(work: _Work, drop: bool) -> None:
     adapter = work.adapter
+    if work.dialect.id == adapter.key_format:
+        # Nothing needs another name: what nobody understands stays as it is.
+        work.carried += [Carried(source, key, source.qualifier + key) for source, key in adapter.loose]
+        work.carried += [Carried(adapter.source_of(layer), key, adapter.source_of(layer).qualifier + key)
+                         for layer in adapter.layers.values() if layer.address is None for key in layer.keys]
+        return
     lost = [layer.stem for layer in adapter.layers.values() if layer.address is None]
     lost += [key for _, key in adapter.loose]
     if lost and not drop:
@@ -127,11 +136,20 @@ def _refuse_unmapped(work: _Work, drop: bool) -> None:
 
 def _convert_module(work: _Work, component: str, module: str, layers: Sequence[Layer], drop: bool) -> None:
     _refuse_twice(work, layers)
-    targets = _targets(work, component, module, layers)
+    try:
+        targets = _targets(work, component, module, layers)
+    except Unmapped:
+        if not drop:
+            raise
+        work.dropped += [layer.stem for layer in layers]
+        return
     plain = [layer for layer in layers if isinstance(layer, LoraLayer)]
-    for other in layers:
-        if not isinstance(other, LoraLayer):
+    others = [layer for layer in layers if not isinstance(layer, LoraLayer)]
+    row_wise = [layer for layer in others if layer.group.roles.keys() <= rows.ROW_WISE]
+    for other in others:
+        if other not in row_wise:
             _rename_whole(work, other, targets, drop)
+    _move_rows(work, row_wise, targets, drop)
     if not plain:
         return
     out = work.keys.trees[component].modules[module].shape[0]
@@ -143,6 +161,8 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
             made = respell(_target(work, name, address, out, targets), pieces)
             work.layers.extend(made)
             work.empty += [] if made else [name]
+            for respelled in made:
+                _move_extras(work, respelled.layer, [piece.layer for piece in pieces], drop)
 
 
 def _targets(work: _Work, component: str, module: str, layers: Sequence[Layer]) -> list[tuple[str, Address]]:
@@ -154,6 +174,59 @@ def _targets(work: _Work, component: str, module: str, layers: Sequence[Layer]) 
     return work.keys.targets(component, module, work.dialect, spelling)
 
 
+def _move_rows(work: _Work, layers: Sequence[Layer], targets: Sequence[tuple[str, Address]], drop: bool) -> None:
+    """Layers that are differences along the rows: whole, split or joined, bit for bit."""
+    if not layers:
+        return
+    roles = dict.fromkeys(role for layer in layers for role in layer.group.roles)
+    by_role = {role: [_strip(work, layer, role) for layer in layers if role in layer.group.roles] for role in roles}
+    if work.dialect.alpha == "folded" or not all(map(rows.alike, by_role.values())):
+        _leave_out(work, layers[0], f"a {layers[0].algorithm} layer", drop)
+        work.dropped += [layer.stem for layer in layers[1:]]
+        return
+    for name, address in targets:
+        shape = work.keys.module(address).shape
+        for role, strips in by_role.items():
+            out = shape[0] if shape else strips[0].height
+            laid = rows.lay(strips, f"{name}.{layers[0].group.suffixes.get(role, role)}", address.rows, out)
+            work.carried += [laid] if laid else []
+
+
+def _strip(work: _Work, layer: Layer, role: str, factor: float = 1.0) -> rows.Strip:
+    return rows.Strip(work.adapter.source_of(layer), layer.group.roles[role],
+                      layer.address.rows if layer.address else None, factor)
+
+
+BIASES = {"kohya": "lora_up.bias", "peft": "lora_B.bias"}
+
+
+def _move_extras(work: _Work, made: OutLayer, layers: Sequence[LoraLayer], drop: bool) -> None:
+    """The biases of the layers that became ``made``; its scale is theirs too."""
+    for role in dict.fromkeys(role for layer in layers for role in layer.extras):
+        having = [layer for layer in layers if role in layer.extras]
+        scale = made.alpha / made.rank
+        strips = [_strip(work, layer, role, layer.scale / scale if role == "bias" and scale else 1.0)
+                  for layer in having]
+        held = work.dialect.style != "bare" if role == "bias" else work.dialect.alpha == "tensor"
+        if not held or not rows.alike(strips):
+            _leave_out(work, having[0], f"the {role} of a layer", drop)
+            continue
+        suffix = BIASES.get(work.dialect.style, having[0].group.suffixes[role]) if role == "bias" else role
+        assert made.address is not None
+        out = work.keys.module(made.address).shape[0]
+        laid = rows.lay(strips, f"{made.stem}.{suffix}", made.address.rows, out)
+        work.carried += [laid] if laid else []
+        work.rounded |= any(not is_power_of_two(strip.factor) for strip in strips)
+
+
+def _leave_out(work: _Work, layer: Layer, what: str, drop: bool) -> None:
+    """Raise WouldLose, or remember that it was dropped as asked."""
+    if not drop:
+        raise WouldLose(f"{what} cannot be written in {work.dialect.id} names without changing it",
+                        path=work.adapter.path, key=layer.stem, hint="Use --drop-unsupported to leave such parts out.")
+    work.dropped.append(layer.stem)
+
+
 def _require_room(work: _Work, layers: Sequence[LoraLayer], targets: Sequence[tuple[str, Address]], out: int) -> None:
     """Raise WouldLose where a layer changes rows that no name of the target holds."""
     held = np.zeros(out, bool)
@@ -163,8 +236,8 @@ def _require_room(work: _Work, layers: Sequence[LoraLayer], targets: Sequence[tu
     if held.all():
         return
     for layer in layers:
-        rows = (layer.address.rows if layer.address else None) or full(out)
-        reached = np.concatenate([held[begin:end] for begin, end in rows])
+        own = (layer.address.rows if layer.address else None) or full(out)
+        reached = np.concatenate([held[begin:end] for begin, end in own])
         if live_columns(bits(layer, "up")[~reached].T).any():
             raise WouldLose(f"some of its rows have no name in {work.dialect.id}", path=work.adapter.path,
                             key=layer.stem, hint="Convert to another dialect, such as comfyui.")
@@ -190,17 +263,16 @@ def _target(work: _Work, name: str, address: Address, out: int,
 def _rename_whole(work: _Work, layer: Layer, targets: Sequence[tuple[str, Address]], drop: bool) -> None:
     """A layer without algebra here moves only where nothing but its name changes."""
     exact = [name for name, address in targets if address == layer.address]
-    same_form = layer.group.style != "peft" and work.dialect.alpha == "tensor"
+    # The prefix of sd-scripts' OFT is part of its meaning: no other name says that the norm is always capped.
+    bound = layer.group.prefix.startswith("oft_unet") and exact != [layer.stem]
+    kept = work.dialect.id == work.adapter.key_format
+    same_form = not bound and (kept or (layer.group.style != "peft" and work.dialect.alpha == "tensor"))
     if exact and same_form:
         source = work.adapter.source_of(layer)
         for role, key in layer.group.roles.items():
             work.carried.append(Carried(source, key, f"{exact[0]}.{layer.group.suffixes[role]}"))
         return
-    if not drop:
-        what = "DoRA" if layer.group.dora else layer.algorithm
-        raise WouldLose(f"a {what} layer cannot be written in {work.dialect.id} names without changing it",
-                        path=work.adapter.path, key=layer.stem, hint="Use --drop-unsupported to leave such layers out.")
-    work.dropped.append(layer.stem)
+    _leave_out(work, layer, f"a {'DoRA' if layer.group.dora else layer.algorithm} layer", drop)
 
 
 def _finish(work: _Work) -> Plan:
@@ -213,6 +285,8 @@ def _finish(work: _Work) -> Plan:
     if work.empty:
         notes.append(f"{len(work.empty)} parts of joined layers are all zero and were left out: the update is the "
                      f"same ({work.empty[0]})")
+    if work.rounded:
+        notes.append("biases were scaled with their layers and rounded once")
     notes += _joins(work.layers)
     metadata = _metadata(work, layers)
     late = {}
@@ -223,7 +297,7 @@ def _finish(work: _Work) -> Plan:
     compare = work.came_from.content if work.returns and work.came_from else None
     fixed = work.came_from.said if work.returns and work.came_from else {}
     return Plan("convert", (adapter,), adapter.model, dialect.id, dialect.folder, layers, work.carried,
-                metadata, (), notes, compare, late, fixed)
+                metadata, adapter.keys if dialect.id == adapter.key_format else (), notes, compare, late, fixed)
 
 
 def _joins(layers: Sequence[Respelled]) -> list[str]:
@@ -243,7 +317,7 @@ def _metadata(work: _Work, layers: Sequence[OutLayer]) -> dict[str, str]:
             metadata[peft.HEADER_KEY] = work.came_from.configuration
         return metadata
     if work.dialect.alpha == "folded" and not work.dialect.folder and layers:
-        metadata[peft.HEADER_KEY] = configuration(layers, work.model, before)
+        metadata[peft.HEADER_KEY] = configuration(layers, work.model, before, has_bias(work.carried))
     return metadata
 
 

@@ -99,6 +99,10 @@ def only_lora(adapter: Adapter, command: str) -> None:
         raise WouldLose(f"{len(other)} layers are no plain LoRA ({other[0].why}); {command} cannot keep "
                         "their effect", path=adapter.path, key=other[0].stem,
                         hint="Only LoRA and LoCon layers can be combined.")
+    for layer in adapter.lora_layers:
+        if layer.extras:
+            raise WouldLose(f"the layer has a bias ({layer.group.suffixes[layer.extras[0]]}); {command} cannot keep it",
+                            path=adapter.path, key=layer.stem, hint="Only LoRA and LoCon layers can be combined.")
     if adapter.loose:
         raise WouldLose(f"{len(adapter.loose)} keys have an unknown meaning; {command} cannot keep them",
                         path=adapter.path, key=adapter.loose[0][1],

@@ -73,6 +73,9 @@ class Carried:
         info = self.source.file.tensors[self.key]
         return TensorSpec(self.name, info.dtype, info.shape)
 
+    def raw(self) -> bytes:
+        return self.source.file.raw(self.key)
+
 
 @dataclass(frozen=True)
 class Conflict:

@@ -115,6 +115,9 @@ def _cannot_follow(adapter: Adapter) -> bool:
 
 
 def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
+    if alpha == "rank" and "bias" in layer.extras and layer.scale != 1.0:
+        raise WouldLose("its bias is scaled by alpha / rank, which --alpha rank would change", path=layer.file.path,
+                        key=layer.stem, hint="Keep alpha: leave out --alpha rank.")
     # alpha * rank / rank is alpha; (alpha / rank) * rank need not be.
     new_alpha = float(rank) if alpha == "rank" else layer.alpha.value * rank / layer.rank
     unchanged = rank == layer.rank and new_alpha == layer.alpha.value
@@ -173,6 +176,7 @@ def _cut(layer: LoraLayer, source: Source, rank: int, alpha: float, specs: dict[
     error = abs(scale) * linalg.distance(packed.up_seen * (new_scale / scale if scale else 1.0), packed.down_seen,
                                          up, down, grams)
     tensors = {specs["up"].name: packed.up, specs["down"].name: packed.down}
+    tensors |= {specs[role].name: layer.file.raw(layer.group.roles[role]) for role in layer.extras}
     if "alpha" in specs:
         tensors[specs["alpha"].name] = alpha_bytes(specs["alpha"], alpha)
     return Produced(tensors, Report(layer.stem, layer.rank, rank, error, abs(scale) * core.tail(rank),

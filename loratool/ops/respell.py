@@ -107,8 +107,10 @@ def _term(target: Target, piece: Piece) -> _Term | None:
         if supports is not None:
             columns = np.flatnonzero(supports[inside.index(wanted)])
             rank = len(columns)
-            if rank == 0:
+            if rank == 0 and not layer.extras:
                 return None
+            if rank == 0:
+                columns, rank = None, layer.rank
     unfolded = _unfold(target.came_from, layer)
     scale = layer.scale if unfolded is None else layer.scale / (unfolded[0] * unfolded[1])
     return _Term(piece, columns, rank, scale, unfolded or folding.NONE)

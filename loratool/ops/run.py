@@ -22,7 +22,7 @@ from ..tensors.place import PREFIX, Placement, reason, sync_folder
 from ..tensors.policy import Policy
 from ..tensors.writer import TensorSpec, Writer, Written, official_order
 from . import folder, stamp
-from .configured import config_file
+from .configured import config_file, has_bias
 from .plan import Carried, OutLayer, Plan, Produced, Report, Result
 
 Progress = Callable[[int, int], None]
@@ -171,7 +171,7 @@ def _compute(writer: Writer, plan: Plan, file: _File, threads: int,
 
 
 def _copier(carried: Carried) -> Callable[[], Produced]:
-    return lambda: Produced({carried.name: carried.source.file.raw(carried.key)})
+    return lambda: Produced({carried.name: carried.raw()})
 
 
 def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
@@ -202,7 +202,8 @@ def _execute_folder(plan: Plan, files: list[_File], target: str, threads: int,
 def _config(plan: Plan, file: _File) -> str:
     """The configuration of one of the folder's files; what the first input's says besides ranks is kept."""
     before = {source.qualifier: source.config_text for source in plan.inputs[0].sources}
-    return config_file(file.layers, plan.model, before.get(file.qualifier) if plan.inputs[0].is_folder else None)
+    return config_file(file.layers, plan.model, before.get(file.qualifier) if plan.inputs[0].is_folder else None,
+                       has_bias(file.carried))
 
 
 def _totals(reports: Sequence[Report]) -> tuple[float, float]:

@@ -94,7 +94,13 @@ def test_shapes_that_imply_an_update_are_read(up, down, mid, expected):
     assert (shapes.out, shapes.inner, shapes.rank, shapes.kernel, shapes.fault) == (*expected, "")
 
 
-@pytest.mark.parametrize("extra", ("dora_scale", "lora_up.bias", "hada_w1_a"))
+@pytest.mark.parametrize("extra", ("dora_scale", "hada_w1_a"))
 def test_a_layer_with_more_than_lora_is_carried_not_computed(tmp_path, extra):
     layer = _only(tmp_path, {"lora_down.weight": _random(4, 12), "lora_up.weight": _random(10, 4), extra: _random(10)})
     assert isinstance(layer, CarriedLayer) and layer.why
+
+
+@pytest.mark.parametrize("extra", ("lora_up.bias", "diff_b"))
+def test_a_bias_stands_beside_the_factors(tmp_path, extra):
+    layer = _only(tmp_path, {"lora_down.weight": _random(4, 12), "lora_up.weight": _random(10, 4), extra: _random(10)})
+    assert isinstance(layer, LoraLayer) and len(layer.extras) == 1
