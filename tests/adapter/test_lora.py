@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from loratool.adapter.adapter import Adapter
 from loratool.adapter.layer import CarriedLayer
-from loratool.adapter.lora import read_shapes
+from loratool.adapter.lora import LoraLayer, read_shapes
 
 STEM = "lora_unet_down_blocks_0_resnets_0_conv1"
 

@@ -24,10 +24,10 @@ from loratool.tensors.policy import Policy
 PROBES = 3
 
 
-def converted(source: Path, to: str, target: Path, family: str | None = "flux1"):
+def converted(source: Path, to: str, target: Path, family: str | None = "flux1", drop: bool = False):
     """Convert as the command line does; ``family`` decides where a part of FLUX.1 fits others too."""
     with Adapter.open(str(source), family) as adapter:
-        return run.execute(convert.plan(adapter, to), str(target), Policy())
+        return run.execute(convert.plan(adapter, to, drop), str(target), Policy())
 
 
 def effect(up: np.ndarray, down: np.ndarray, scale: float, mid: np.ndarray | None = None) -> np.ndarray:
@@ -56,8 +56,12 @@ def meant(path: Path, family: str) -> dict[tuple[str, str], np.ndarray]:
         whole = effect(up, down, scale, tensors.get(f"{stem}.lora_mid.weight"))
         hit = keymap(family).read(*split_prefix(stem))
         assert hit is not None, stem
-        assert hit.address.rows is None, stem
-        for part in keymap(family).module(hit.address).parts:
+        parts = keymap(family).module(hit.address).parts
+        if hit.address.rows is not None:
+            (same,) = [part for part in parts if part.rows == hit.address.rows]
+            found[hit.address.component, same.name] = whole
+            continue
+        for part in parts:
             rows = whole if part.rows is None else np.concatenate([whole[a:b] for a, b in part.rows])
             found[hit.address.component, part.name] = rows
     return found
