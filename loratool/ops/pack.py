@@ -15,6 +15,10 @@ SMALL = {"F16": 2.0 ** -10, "F8_E4M3": 2.0 ** -4, "F8_E5M2": 2.0 ** -10}
 """Below this root mean square too many values fall under the smallest normal number."""
 
 
+SMALLEST_F32 = 2.0 ** -126
+"""The smallest normal number: below it F32 loses digits, and in the end the alpha itself."""
+
+
 @dataclass(frozen=True)
 class Packed:
     """The stored bytes of both factors, and what a reader sees in them (float64)."""
@@ -63,10 +67,11 @@ def _rms(values: np.ndarray) -> float:
 
 
 def alpha_spec(name: str, value: float, dtype: str, shape: tuple[int, ...] = ()) -> TensorSpec:
-    """An alpha tensor in the weights' dtype where it is exact there, else F32; F64 beyond its range."""
+    """An alpha tensor in the weights' dtype where it is exact there, else F32; F64 outside its normal range."""
     if holds(value, dtype):
         return TensorSpec(name, dtype, shape)
-    return TensorSpec(name, "F32" if abs(value) <= largest("F32") else "F64", shape)
+    fits = value == 0.0 or SMALLEST_F32 <= abs(value) <= largest("F32")
+    return TensorSpec(name, "F32" if fits else "F64", shape)
 
 
 def alpha_seen(spec: TensorSpec, value: float) -> float:

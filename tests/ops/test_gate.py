@@ -35,6 +35,12 @@ def _spoiled(kind):
         tensors[f"{Q}.alpha"] = torch.tensor([2.0, 2.0])
     if kind == "alpha of no element":
         tensors[f"{Q}.alpha"] = torch.zeros(0)
+    if kind == "alpha is true":
+        tensors[f"{Q}.alpha"] = torch.tensor(True)
+    if kind == "alpha is complex":
+        tensors[f"{Q}.alpha"] = torch.tensor(2 + 0j)
+    if kind == "alpha is NaN":
+        tensors[f"{Q}.alpha"] = torch.tensor(float("nan"))
     if kind == "whole numbers as weights":
         tensors[up], tensors[down] = tensors[up].to(torch.int8), tensors[down].to(torch.int8)
     if kind == "NaN":
@@ -47,7 +53,8 @@ def _spoiled(kind):
 @every_operation
 @pytest.mark.parametrize("kind", ("two tensors for one factor", "no up", "no down", "ranks disagree", "halves exchanged",
                                   "alpha is infinite", "alpha of two elements", "alpha of no element",
-                                  "whole numbers as weights", "NaN", "no layer"))
+                                  "alpha is true", "alpha is complex", "alpha is NaN", "whole numbers as weights", "NaN",
+                                  "no layer"))
 def test_an_unsound_file_is_refused_and_nothing_is_written(tmp_path, name, kind):
     source = save(tmp_path / "a.safetensors", _spoiled(kind))
     with pytest.raises(Unsound) as error:
