@@ -15,6 +15,7 @@ SMALL = {"F16": 2.0 ** -10, "F8_E4M3": 2.0 ** -4, "F8_E5M2": 2.0 ** -10}
 """Below this root mean square too many values fall under the smallest normal number."""
 
 
+WIDER = "Make a wider file of it first: `loratool merge FILE --dtype F32`."
 SMALLEST_F32 = 2.0 ** -126
 """The smallest normal number: below it F32 loses digits, and in the end the alpha itself."""
 
@@ -39,7 +40,7 @@ def pack(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str], key: str) ->
     if shift:
         up, down = np.ldexp(up, shift), np.ldexp(down, -shift)
     if _too_large(up, dtypes[0]) or _too_large(down, dtypes[1]):
-        raise Unsound(f"the weights are too large for {dtypes[0]}", key=key, hint="Use --dtype F32.")
+        raise Unsound(f"the weights are too large for {dtypes[0]}", key=key, hint=WIDER)
     raw_up, up_seen = rounded(up, dtypes[0])
     raw_down, down_seen = rounded(down, dtypes[1])
     return Packed(raw_up, raw_down, up_seen, down_seen)

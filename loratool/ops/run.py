@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ..adapter.adapter import COMPONENT_FOLDERS
-from ..errors import Refused
+from ..errors import Refused, Unsound
 from ..metadata import peft
 from ..naming.blocks import block
 from ..tensors.place import PREFIX, Placement, reason, sync_folder
@@ -148,7 +148,11 @@ def _compute(writer: Writer, plan: Plan, file: _File, threads: int,
     jobs += [_copier(carried) for carried in file.carried]
 
     def work(job: Callable[[], Produced]) -> Report | None:
-        produced = job()
+        try:
+            produced = job()
+        except Unsound as error:
+            error.at(plan.inputs[0].path)
+            raise
         for key, data in produced.tensors.items():
             writer.put(file.inside(key), data)
         return produced.report

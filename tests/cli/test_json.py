@@ -138,9 +138,25 @@ def test_a_fault_of_the_program_is_one_line_and_an_envelope(call, monkeypatch):
 
     monkeypatch.setattr("loratool.cli.inspect.inspect", fails)
     answer = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors")
-    assert answer.code == json.loads(answer.out)["exit_code"] == 70
-    assert json.loads(answer.out)["errors"][0]["code"] == "INTERNAL"
-    assert "Traceback" not in answer.err and "RuntimeError: a fault" in answer.err and "--debug" in answer.err
+    assert answer.code == 70
+    assert parsed(answer, "inspect")["errors"][0]["code"] == "INTERNAL"
+    first, hint = answer.err.splitlines()
+    assert first == "loratool: internal error: RuntimeError: a fault" and "--debug" in hint
+
+
+@pytest.mark.parametrize("asked", ("flag", "variable"))
+@pytest.mark.parametrize("kind", (RuntimeError, OSError))
+def test_debug_shows_where_a_fault_is_and_changes_nothing_else(call, monkeypatch, kind, asked):
+    def fails(*_):
+        raise kind("a fault")
+
+    monkeypatch.setattr("loratool.cli.inspect.inspect", fails)
+    plain = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors")
+    if asked == "variable":
+        monkeypatch.setenv("LORATOOL_DEBUG", "1")
+    answer = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors", *(["--debug"] if asked == "flag" else []))
+    assert (answer.code, answer.out) == (plain.code, plain.out) and plain.code in (3, 70)
+    assert "Traceback" in answer.err and "in fails" in answer.err and answer.err.endswith(plain.err)
 
 
 @pytest.mark.parametrize(("rank", "more"), [("4", ()), ("8", ("--alpha", "rank"))])

@@ -497,3 +497,19 @@ def test_a_merge_of_eight_bit_weights_can_be_read_again(tmp_path, kind):
     do_resize(made, tmp_path / "c.safetensors", 2)
     assert validate(made).verdict == "warn"
     assert relative(effects(made), effects(source)) < 0.1
+
+
+def test_an_update_beyond_all_numbers_is_refused_by_name(tmp_path):
+    source = save(tmp_path / "a.safetensors", layer(Q, SHAPES[Q], 4, 1.0)
+                  | {f"{Q}.alpha": torch.tensor(1e300, dtype=torch.float64)})
+    with pytest.raises(Unsound) as error:
+        do_merge([source, source], [1, 1], tmp_path / "b.safetensors")
+    assert error.value.path == source and error.value.key == Q and error.value.hint
+
+
+def test_a_sum_beyond_the_dtype_names_file_key_and_remedy(tmp_path):
+    tensors = {key: value * 1e30 for key, value in layer(Q, SHAPES[Q], 4, dtype="F32").items()}
+    source = save(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(Unsound) as error:
+        do_merge([source, source], [1, 1], tmp_path / "b.safetensors", dtype="F16")
+    assert error.value.path == source and error.value.key == f"{Q}.lora_up.weight" and "F32" in error.value.hint
