@@ -119,9 +119,11 @@ def test_a_batch_that_failed_in_part_is_a_no_for_every_command(call):
 
 
 def test_a_rule_is_explained_in_json_too(call):
-    document = json.loads(call("validate", "--explain", "r21", "--json").out)
+    document = parsed(call("validate", "--explain", "r21", "--json"), "validate")
     assert (document["command"], document["status"]) == ("validate", "ok")
     assert document["data"]["id"] == "R21" and document["data"]["severity"] == "error" and document["data"]["remedy"]
+    line, = call("validate", "--explain", "r21", "--format", "jsonl").out.splitlines()
+    assert json.loads(line) == document["data"]
 
 
 def test_an_error_follows_the_settings_file(call, place, monkeypatch):
@@ -157,6 +159,18 @@ def test_debug_shows_where_a_fault_is_and_changes_nothing_else(call, monkeypatch
     answer = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors", *(["--debug"] if asked == "flag" else []))
     assert (answer.code, answer.out) == (plain.code, plain.out) and plain.code in (3, 70)
     assert "Traceback" in answer.err and "in fails" in answer.err and answer.err.endswith(plain.err)
+
+
+@pytest.mark.parametrize(("rank", "more", "exact"), [("99", (), True), ("99", ("--alpha", "rank"), False),
+                                                     ("4", (), False)])
+def test_a_dry_run_promises_no_more_than_the_file_keeps(call, rank, more, exact):
+    """Exact is what is copied bit for bit; all else is rounded once."""
+    arguments = ("resize", "fixtures/sdxl_landscape.safetensors", "--rank", rank, "-o", "out/a.safetensors", *more)
+    for dry in (("--dry-run",), ()):
+        assert parsed(call(*arguments, *dry, "--json"), "resize")["data"]["exact"] is exact
+    plain = dict(line.split(": ", 1) for line in call(*arguments, "--dry-run", "--format", "plain").out.splitlines())
+    assert plain["exact"] == ("yes" if exact else "no") and float(plain["error"]) < 0.5
+    assert "Predicted" in call(*arguments, "--dry-run").out
 
 
 @pytest.mark.parametrize(("rank", "more"), [("4", ()), ("8", ("--alpha", "rank"))])

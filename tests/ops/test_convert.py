@@ -573,3 +573,14 @@ def test_a_part_of_a_joined_layer_that_is_all_zero_is_named(tmp_path):
     assert any("all zero" in note and TO[2] in note for note in split.notes)
     assert split.identical is False
     assert split.error == 0.0
+
+
+def test_a_joined_layer_with_a_part_of_zeros_comes_back_as_it_was(tmp_path):
+    """Without columns of its own the part needs no layer between: the way back is the very file."""
+    parts = flux_split([t.removeprefix("transformer.") for t in TO[:2]], 2, "F32")
+    source = do_convert(save(tmp_path / "a.safetensors", parts), tmp_path / "b.safetensors", "kohya").output
+    source = save(tmp_path / "c.safetensors", tensors_of(source))
+    split = do_convert(source, tmp_path / "d.safetensors", "diffusers")
+    assert any("all zero" in note for note in split.notes) and not split.error
+    back = do_convert(split.output, tmp_path / "e.safetensors", "kohya")
+    assert back.identical is True and same(source, back.output)
