@@ -51,6 +51,9 @@ def cli() -> None:
     \b
     loratool inspect style.safetensors
     loratool resize style.safetensors --rank 16
+
+    Exit codes: 0 done, 1 the answer is no, 2 usage, 3 cannot be read or written, 4 refused, 70 a fault of
+    loratool, 130 interrupted.
     """
 
 
