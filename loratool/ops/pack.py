@@ -64,7 +64,8 @@ def _small(size_up: float, size_down: float, dtypes: tuple[str, str]) -> bool:
 
 
 def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
 
 
 def alpha_spec(name: str, value: float, dtype: str, shape: tuple[int, ...] = ()) -> TensorSpec:
