@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the program: ``--help`` of every command, and the table of rules.
+"""Write docs/reference/ and a table of README.md from the program: ``--help``, rules, families and dialects.
 
 ``python docs/make_reference.py`` writes, ``--check`` fails when a page is not current.
 """
@@ -14,8 +14,10 @@ from loratool.checks.rules import LEVELS, RULES
 from loratool.cli.main import COMMANDS, cli
 from loratool.naming.dialect import DIALECTS
 from loratool.naming.families import FAMILIES, family
+from loratool.report.formats import table
 
 FOLDER = Path(__file__).parent / "reference"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def commands() -> str:
@@ -54,6 +56,15 @@ def names() -> str:
     return "\n".join(parts) + "\n"
 
 
+MARKS = "<!-- families by dialects -->\n", "<!-- end -->"
+
+
+def readme() -> str:
+    """README.md with its table of families and dialects made anew."""
+    head, _, rest = README.read_text(encoding="utf-8").partition(MARKS[0])
+    return head + MARKS[0] + "\n" + table() + "\n\n" + MARKS[1] + rest.partition(MARKS[1])[2]
+
+
 PAGES = {"commands.md": commands, "rules.md": rules, "names.md": names}
 
 
@@ -66,6 +77,11 @@ def main(check: bool) -> int:
         elif not check:
             FOLDER.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
+    text = readme()
+    if check and README.read_text(encoding="utf-8") != text:
+        stale.append("README.md")
+    elif not check:
+        README.write_text(text, encoding="utf-8")
     if stale:
         print("not current: " + ", ".join(stale))
     return 1 if stale else 0

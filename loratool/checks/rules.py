@@ -1,14 +1,15 @@
 """The table of rules: every id that a finding can have, with its severity and explanation.
 
 Levels build on one another: header (can the container be trusted?), structure (do the keys make
-layers?), values (are the numbers sound?), family (does it fit the base model?).
+layers?), values (are the numbers sound?), family (does it fit the base model?), loader (will programs
+load it?).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-LEVELS = ("header", "structure", "values", "family")
+LEVELS = ("header", "structure", "values", "family", "loader")
 
 
 class Rule(NamedTuple):
@@ -21,6 +22,7 @@ class Rule(NamedTuple):
 
 _AGAIN = "Download the file again; compare its size and sha256 with the source."
 _RESAVE = "Save the file again with an up-to-date safetensors library."
+_FOR = "`loratool convert --for PROGRAM` writes what it reads."
 _DISTRUST = "Do not use the file: no program writes this by accident."
 
 
@@ -125,6 +127,13 @@ RULES: dict[str, Rule] = {
     "DECLARED_MISMATCH": Rule("family", "warn", "declared rank and alpha are true", "ss_network_dim or "
                               "ss_network_alpha says something else than the tensors.",
                               "The tensors count; correct the metadata."),
+    "LOADER_NONE": Rule("loader", "error", "the program loads the file", "The program refuses the file, knows none of "
+                        "its names, or does not know the base model.", _FOR),
+    "LOADER_IGNORES": Rule("loader", "warn", "the program loads every layer", "The program does not know the layer's "
+                           "name or algorithm and leaves it out, mostly without a word.", _FOR),
+    "LOADER_NOTE": Rule("loader", "info", "programs agree about the file", "Programs read different names and "
+                        "algorithms, and look for alpha in different places.",
+                        "`loratool validate --for PROGRAM` says more."),
     "METADATA_BAD_JSON": Rule("structure", "info", "metadata can be parsed", "A metadata value that should be JSON is "
                               "not; it is kept as it is.", "Nothing to do."),
     "HEADER_OVER_1MIB": Rule("header", "info", "a short header", "Some viewers refuse headers above 1 MiB.",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..adapter.adapter import Adapter
 from ..errors import ContainerError, InputError, NotAFile, NotFound
-from . import container, family, structure, values
+from . import container, family, loader, structure, values
 from .finding import Finding, finding
 from .rules import LEVELS
 
@@ -25,19 +25,24 @@ def header_checks(adapter: Adapter) -> list[Finding]:
     return [*container.check(adapter), *structure.check(adapter), *family.check(adapter)]
 
 
-def validate(path: str, level: str = "family", threads: int = 1) -> Verdict:
-    """Check one path. Never raises for what is wrong with the file: that is the answer."""
-    wanted = LEVELS.index(level)
+def validate(path: str, level: str = "family", threads: int = 1, wanted: str | None = None) -> Verdict:
+    """Check one path, and for ``wanted`` whether that program loads it.
+
+    Never raises for what is wrong with the file: that is the answer.
+    """
+    depth = LEVELS.index(level)
     found: list[Finding] = []
     try:
         with Adapter.open(path) as adapter:
             found += container.check(adapter)
-            if wanted >= 1:
+            if depth >= 1:
                 found += structure.check(adapter)
-            if wanted >= 2:
+            if depth >= 2:
                 found += values.check(adapter, threads)
-            if wanted >= 3:
+            if depth >= 3:
                 found += family.check(adapter)
+            if depth >= 4 or wanted:
+                found += loader.check(adapter, wanted)
     except InputError as error:
         return Verdict(path, "unreadable", (_unreadable(error),))
     return Verdict(path, verdict_of(found), tuple(found))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from ..adapter.adapter import Adapter
+from ..errors import Unmapped, UsageError
+from ..loaders import PROGRAMS, program
+from ..loaders.judge import target as dialect_for
 from ..naming.dialect import ALIASES, TARGETS
 from ..naming.families import FAMILIES
 from ..ops.convert import plan
@@ -17,13 +20,15 @@ from .outputs import target
 
 @click.command("convert", short_help="Other key names.")
 @click.argument("file", metavar="FILE")
-@click.option("--to", "to", type=click.Choice((*TARGETS, *ALIASES)), required=True, help="The dialect to write.")
+@click.option("--to", "to", type=click.Choice((*TARGETS, *ALIASES)), help="The dialect to write.")
+@click.option("--for", "reader", type=click.Choice(tuple(PROGRAMS)),
+              help="The program to write for: it picks the dialect.")
 @click.option("--family", type=click.Choice(tuple(FAMILIES)), help="The base model, where the tensors fit several.")
 @click.option("--drop-unsupported", is_flag=True, help="Leave out what the dialect cannot hold, and list it.")
 @options.writes
 @options.shows("convert", computes=True)
-def command(file: str, to: str, family: str | None, drop_unsupported: bool, output: str | None, policy: Policy,
-            out: Out) -> int:
+def command(file: str, to: str | None, reader: str | None, family: str | None, drop_unsupported: bool,
+            output: str | None, policy: Policy, out: Out) -> int:
     """Write FILE under the key names of another program, with the same effect.
 
     Fused projections are split and joined exactly. Where a dialect has no alpha, it is folded into
@@ -33,11 +38,23 @@ def command(file: str, to: str, family: str | None, drop_unsupported: bool, outp
     \b
     loratool convert fixtures/sdxl_landscape.safetensors --to diffusers -o out/d.safetensors
     loratool convert fixtures/flux1_digits.safetensors --to peft -o out/peft
+    loratool convert fixtures/flux1_digits.safetensors --for diffusers -o out/f.safetensors
     """
-    to = ALIASES.get(to, to)
+    if (to is None) == (reader is None):
+        raise UsageError("say either --to DIALECT or --for PROGRAM", hint="`loratool formats` lists both.")
     with Adapter.open(file, family) as adapter:
+        to = ALIASES.get(to, to) if to else _dialect_for(adapter, reader or "")
         planned = plan(adapter, to, drop_unsupported)
         derived = "{stem}.{dialect}{ext}"
         fields = {"dialect": to, "family": adapter.family or "unknown"}
         return run_plan(out, planned, target(output, file, derived, fields, policy, planned.folder),
                         policy)
+
+
+def _dialect_for(adapter: Adapter, reader: str) -> str:
+    found = dialect_for(adapter, program(reader))
+    if found is None:
+        of = program(reader)
+        raise Unmapped(f"{of.title} {of.version} loads this base model in no dialect", path=adapter.path,
+                       hint="`loratool formats --family FAMILY` shows who reads what.")
+    return found

@@ -21,6 +21,7 @@ COMMANDS = {
     "resize": "Lower the rank; the strength in a prompt stays.",
     "merge": "Combine adapters: the exact weighted sum of their updates.",
     "convert": "Other key names, the same update.",
+    "formats": "The dialects of adapter files, and the programs that read them.",
     "schema": "The JSON Schema of a command's output.",
 }
 BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -8,6 +8,7 @@ from ..checks.rules import LEVELS, RULES
 from ..checks.run import Verdict, validate
 from ..config import Settings
 from ..errors import UsageError
+from ..loaders import PROGRAMS
 from ..report import ci, verdicts
 from ..report.sanitise import clean
 from . import options
@@ -36,14 +37,16 @@ def _explain(context: click.Context, parameter: click.Parameter, value: str | No
 @click.command("validate", short_help="What is wrong with a file.")
 @options.reads
 @click.option("--level", type=click.Choice(LEVELS), default="family", show_default=True,
-              help="How far to look: each level includes those before it.")
+              help="How far to look: each level includes those before it; loader: does each program load it?")
+@click.option("--for", "wanted", type=click.Choice(tuple(PROGRAMS)),
+              help="Also: does this program load all of it?")
 @click.option("--fail-on", type=click.Choice(tuple(FAIL_ON)), default="error", show_default=True,
               help="The least severity that makes the exit code 1.")
 @click.option("--explain", metavar="ID", callback=_explain, is_eager=True, expose_value=False,
               help="Explain a rule and exit.")
 @options.shows("validate", computes=True, more_formats=ci.FORMATS)
-def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fail_on: str, form: str | None,
-            out: Out) -> int:
+def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, wanted: str | None, fail_on: str,
+            form: str | None, out: Out) -> int:
     """Check each FILE and name what is wrong with it: rule, place, reason, remedy.
 
     Exit 0: all fine. 1: something is wrong. 3: cannot be read as a safetensors file.
@@ -52,9 +55,10 @@ def command(files: tuple[str, ...], recursive: bool, null: bool, level: str, fai
     loratool validate fixtures/sdxl_landscape.safetensors
     loratool validate -r fixtures/broken --format plain
     loratool validate --level header fixtures/flux1_digits.safetensors
+    loratool validate --for sd-scripts fixtures/sd1_digits_tucker.safetensors
     loratool validate --explain R21
     """
-    found = [validate(path, level, out.settings.workers) for path in expand(files, recursive, null)]
+    found = [validate(path, level, out.settings.workers, wanted) for path in expand(files, recursive, null)]
     code = joint_code(_code(verdict, FAIL_ON[fail_on]) for verdict in found)
     if form:
         out.lines(ci.render(form, found))

@@ -16,6 +16,7 @@ from ..adapter.lora import LoraLayer
 from ..checks.family import base_conflict, declared_mismatch
 from ..checks.finding import Finding
 from ..checks.run import header_checks, verdict_of
+from ..loaders.judge import Loading, judge_all
 from ..metadata import training
 from ..metadata import triggers as words
 from ..metadata.fields import text, unparsed
@@ -48,6 +49,7 @@ class Inspection:
     metadata: Mapping[str, str]
     says: str
     """What the tensors say of the base model, in words."""
+    loaders: tuple[Loading, ...]
     strength: Mapping[str, Any] | None = None
     spectrum: Mapping[str, Any] | None = None
     blocks: tuple[Mapping[str, Any], ...] | None = None
@@ -78,6 +80,9 @@ class Inspection:
             "licence": dict(self.licence) if self.licence else None,
             "tags": [self._tag(tag) for tag in self.tags[:SHOWN_TAGS]],
             "metadata": {"raw": dict(self.metadata), "unparsed": unparsed(self.metadata)},
+            "loaders": [{"program": found.program, "version": found.version, "loads": found.loads,
+                         "modules": found.modules, "of": found.of, "notes": list(found.notes)}
+                        for found in self.loaders],
         }
 
     def _tag(self, tag: words.Tag) -> dict[str, Any]:
@@ -112,7 +117,8 @@ def inspect(adapter: Adapter, layers: bool = False) -> Inspection:
         layers=tuple(map(_layer, adapter.layers.values())) if layers else None,
         findings=tuple(header_checks(adapter)),
         metadata=metadata,
-        says=adapter.identification.says)
+        says=adapter.identification.says,
+        loaders=tuple(judge_all(adapter)))
 
 
 def with_weights(found: Inspection, weights: Weights) -> Inspection:

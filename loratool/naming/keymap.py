@@ -43,8 +43,7 @@ class KeyMap:
         self._add_denoiser()
         for component in self.encoders:
             self._add_encoder(component)
-        self._flat = {component: {name.replace(".", "_"): hit for name, hit in table.items()}
-                      for component, table in self._dotted.items()}
+        self._flat = {component: _flattened(table) for component, table in self._dotted.items()}
 
     def _add_denoiser(self) -> None:
         for module in self.modules[DENOISER].values():
@@ -149,6 +148,17 @@ class KeyMap:
         if len(found) > 1:
             raise Unmapped(f"{' and '.join(found)} would have one name in {dialect.id}", key=module)
         return prefix + _separated(module, prefix)
+
+
+def _flattened(table: Mapping[str, Hit]) -> dict[str, Hit]:
+    """The names with ``_`` for every dot; one that two spellings share is right in both."""
+    found: dict[str, Hit] = {}
+    for name, hit in table.items():
+        flat = name.replace(".", "_")
+        before = found.get(flat)
+        same = before is not None and before.address == hit.address
+        found[flat] = hit._replace(spellings=hit.spellings | before.spellings) if before and same else hit
+    return found
 
 
 def _shape(module: Module, address: Address) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ def facts(found: Inspection) -> list[Fact]:
     """The default view of one file, in the order in which people ask."""
     made = [_base(found), _trigger(found), _adapter(found), _modules(found), _file(found)]
     made += _weights(found)
-    made += [fact for fact in (_training(found), _licence(found)) if fact is not None]
+    made += [fact for fact in (_loaders(found), _training(found), _licence(found)) if fact is not None]
     return [*made, _health(found)]
 
 
@@ -147,6 +147,19 @@ def _weights(found: Inspection) -> list[Fact]:
 
 def _suggestion(entry: Mapping[str, Any]) -> str:
     return f"resize {entry['rule']}: {size(entry['bytes'])}, error {entry['error']:.1%}"
+
+
+def _loaders(found: Inspection) -> Fact | None:
+    """One line a program; those that do not know the base model share one."""
+    known = [loading for loading in found.loaders if loading.loads != "unknown" and loading.of]
+    if not known:
+        return None
+    strangers = [loading for loading in known if loading.loads == "none" and loading.notes[0].startswith("version")]
+    lines = [f"{loading.title} {clean(loading.says)}" for loading in known if loading not in strangers]
+    if strangers:
+        lines.append("no support for this base model: " + ", ".join(loading.title for loading in strangers))
+    whole = sum(loading.loads == "all" and not loading.notes for loading in known)
+    return Fact("loaders", "Loads in", f"{whole} of {len(known)} programs as it is", lines)
 
 
 def _training(found: Inspection) -> Fact | None:

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-COMMANDS = ("inspect", "validate", "resize", "merge", "convert")
+COMMANDS = ("inspect", "validate", "resize", "merge", "convert", "formats")
 _NAMES = {"resize": "result", "merge": "result", "convert": "result"}
 
 

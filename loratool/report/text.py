@@ -61,6 +61,16 @@ def inspection_rows(found: Sequence[tuple[str, Inspection | str]], width: int) -
     yield table
 
 
+def table(rows: Sequence[Sequence[str]]) -> Table:
+    """Rows under a head, as many lines each as they need."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in rows[0]:
+        made.add_column(title, overflow="fold")
+    for cells in rows[1:]:
+        made.add_row(*map(Text, cells))
+    return made
+
+
 def layers(found: Inspection) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title, justify in (("layer", "left"), ("shape", "right"), ("rank", "right"), ("alpha", "right")):
