@@ -24,7 +24,9 @@ from .layer import CarriedLayer, Group, Layer, group_keys
 from .lora import EXTRAS, LoraLayer, Shapes, read_shapes
 from .shapes import update_shape
 
-COMPONENT_FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
+COMPONENT_FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4",
+                     "text_conditioner")
+"""The folders inside an adapter folder that are read, and the only ones that are written."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class LoraLayer(Layer):
 
     @property
     def odd_dtype(self) -> str | None:
-        """The dtype of a factor that is no floating-point number."""
+        """The dtype of a factor that cannot be computed with, such as whole numbers."""
         found = {info.dtype for role in ("up", "down", "mid") if (info := self.info(role)) is not None}
         return next(iter(found - set(FLOATS)), None)
 

@@ -99,7 +99,8 @@ RULES: dict[str, Rule] = {
     "ALPHA_TWICE": Rule("structure", "warn", "alpha in one place", "The file has alpha tensors and PEFT's settings "
                         "(lora_adapter_metadata); diffusers refuses such files.", "Convert it to one dialect."),
     "SETTINGS_INVALID": Rule("structure", "error", "PEFT's settings can be understood", "Rank and alpha stand in "
-                             "lora_adapter_metadata or adapter_config.json; without them the scale is unknown.",
+                             "lora_adapter_metadata or adapter_config.json; without them the scale is unknown, "
+                             "unless each layer has an alpha of its own: then it is a warning.",
                              "Correct the settings, or get another copy."),
     "MIXED_DIALECTS": Rule("structure", "warn", "one dialect per component", "Modules of one component are spelled in "
                            "several dialects; programs may load only some of them.", "Convert it to one dialect."),

@@ -55,8 +55,11 @@ def _duplicates(adapter: Adapter) -> Iterator[Finding]:
 def _alphas(adapter: Adapter) -> Iterator[Finding]:
     for source in adapter.sources:
         if source.config_fault:
+            needed = any("alpha" not in layer.group.roles for layer in adapter.layers.values()
+                         if layer.file is source.file)
             yield finding("SETTINGS_INVALID", source.config_fault,
-                          peft.HEADER_KEY if source.config_source == "metadata" else peft.CONFIG_NAME)
+                          peft.HEADER_KEY if source.config_source == "metadata" else peft.CONFIG_NAME,
+                          None if needed else "warn")
     stated = [layer for layer in adapter.layers.values() if "alpha" in layer.group.roles]
     if stated and peft.HEADER_KEY in adapter.metadata:
         yield finding("ALPHA_TWICE", "has alpha tensors beside lora_adapter_metadata", peft.HEADER_KEY)

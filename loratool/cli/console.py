@@ -108,10 +108,20 @@ def asked_format(arguments: Sequence[str]) -> str:
             return argument.partition("=")[2]
         if argument == "--format" and number + 1 < len(arguments):
             return arguments[number + 1]
+    return _stored().format
+
+
+def asked_debug(arguments: Sequence[str]) -> bool:
+    """Whether the flags, the environment or the settings ask for tracebacks."""
+    return "--debug" in arguments or _stored().debug
+
+
+def _stored() -> Settings:
+    """The settings without flags; the defaults where they are what is wrong."""
     try:
-        return load(os.environ).format
+        return load(os.environ)
     except LoratoolError:
-        return ""
+        return Settings()
 
 
 class Progress:

@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import InternalError, Interrupted, LoratoolError, OutputError, UsageError
-from .console import complain, fill_envelope, write_what_fits
+from .console import asked_debug, complain, fill_envelope, write_what_fits
 
 COMMANDS = {
     "inspect": "What a file is: base model, algorithm, rank, alpha, trigger, health.",
@@ -52,6 +52,9 @@ def cli() -> None:
     \b
     loratool inspect style.safetensors
     loratool resize style.safetensors --rank 16
+
+    Exit codes: 0 done, 1 the answer is no, 2 usage, 3 cannot be read or written, 4 refused, 70 a fault of
+    loratool, 130 interrupted.
     """
 
 
@@ -89,21 +92,19 @@ def run(arguments: list[str]) -> int:
     except LoratoolError as error:
         return _report(error, arguments)
     except OSError as error:
-        if "--debug" in arguments:
-            raise
-        return _report(OutputError(error.strerror or str(error), path=error.filename), arguments)
+        return _report(OutputError(error.strerror or str(error), path=error.filename), arguments, error)
     except Exception as error:
-        if "--debug" in arguments:
-            raise
-        return _report(InternalError(f"{type(error).__name__}: {error}",
-                                     hint="This is a fault of loratool: --debug shows where it happened."), arguments)
+        told = InternalError(f"internal error: {type(error).__name__}: {error}",
+                             hint="This is a fault of loratool: --debug shows where it happened.")
+        return _report(told, arguments, error)
 
 
-def _report(error: LoratoolError, arguments: list[str]) -> int:
-    if "--debug" in arguments:
+def _report(error: LoratoolError, arguments: list[str], raised: Exception | None = None) -> int:
+    """``raised``: what ``error`` stands for, where that was another exception."""
+    if asked_debug(arguments):
         import traceback
 
-        traceback.print_exception(error)
+        traceback.print_exception(raised or error)
     complain(error)
     fill_envelope(error, arguments)
     return error.exit_code

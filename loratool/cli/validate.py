@@ -6,9 +6,10 @@ import click
 
 from ..checks.rules import LEVELS, RULES
 from ..checks.run import Verdict, validate
+from ..config import Settings
 from ..errors import UsageError
 from ..loaders import PROGRAMS
-from ..report import ci, envelope, verdicts
+from ..report import ci, verdicts
 from ..report.sanitise import clean
 from . import options
 from .console import Out, asked_format
@@ -25,8 +26,9 @@ def _explain(context: click.Context, parameter: click.Parameter, value: str | No
     if rule is None:
         raise UsageError(f"there is no rule {value!r}", hint="Known: " + ", ".join(RULES))
     name = value.upper()
-    if asked_format(context.obj or ()) in ("json", "jsonl"):
-        click.echo(envelope.dump(envelope.envelope("validate", {"id": name, **rule._asdict()}, [], 0)))
+    form = asked_format(context.obj or ())
+    if form in ("json", "jsonl"):
+        Out("validate", Settings(format=form)).json({"id": name, **rule._asdict()})
         context.exit()
     click.echo(f"{name}: {rule.title}  ({rule.severity}, level {rule.level})\n\n{rule.why}\n{rule.remedy}")
     context.exit()

@@ -43,7 +43,10 @@ class Weights:
 
 
 def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
-    """Everything that the weights of the LoRA layers tell; None where there are none."""
+    """Everything that the weights of the LoRA layers tell; None where there are none.
+
+    The sections are empty where no layer has a spectrum; the findings say why.
+    """
     layers = adapter.lora_layers
     if not layers:
         return None
@@ -51,10 +54,10 @@ def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
         found = list(pool.map(_spectrum, layers))
     sound = [(layer, s) for layer, s in zip(layers, found, strict=True) if s is not None]
     broken = [layer for layer, s in zip(layers, found, strict=True) if s is None]
-    told = [finding("NONFINITE", "holds NaN or infinite values", layer.stem) for layer in broken
+    told = [finding("NONFINITE", "weights or alpha are NaN, infinite or too large", layer.stem) for layer in broken
             if not layer.odd_dtype]
     if not sound:
-        return None
+        return Weights({}, {}, (), {}, {}, tuple(told))
     usual = median(s.norm for _, s in sound)
     dead = {s.name for _, s in sound if s.norm <= UNTRAINED * usual}
     told += [finding("ZERO_LAYER", "changes nothing: created but not trained", name) for name in sorted(dead)]
@@ -64,11 +67,14 @@ def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
 
 
 def _spectrum(layer: LoraLayer) -> Spectrum | None:
+    """None where it has no finite one."""
     if not isfinite(layer.scale) or layer.odd_dtype:
         return None
     try:
-        return resize.spectrum(layer)
-    except Unsound:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = resize.spectrum(layer)
+            return found if isfinite(found.energy) else None
+    except (Unsound, np.linalg.LinAlgError):
         return None
 
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 HEADER_KEY = "lora_adapter_metadata"
 CONFIG_NAME = "adapter_config.json"
@@ -100,15 +100,21 @@ def fault(text: str) -> str | None:
     return None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number; a whole one in JSON can be larger than any float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _config(values: Mapping[str, Any]) -> PeftConfig:
     rank, alpha = values.get("r"), values.get("lora_alpha")
     return PeftConfig(
         r=rank if isinstance(rank, int) else None,
-        lora_alpha=float(alpha) if isinstance(alpha, (int, float)) else None,
+        lora_alpha=float(alpha) if _is_number(alpha) else None,
         rank_pattern=_numbers(values.get("rank_pattern")),
         alpha_pattern=_numbers(values.get("alpha_pattern")),
         use_rslora=values.get("use_rslora") is True,
@@ -118,7 +124,7 @@ def _config(values: Mapping[str, Any]) -> PeftConfig:
 def _numbers(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {}
-    return {str(k): v for k, v in value.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {str(k): v for k, v in value.items() if _is_number(v)}
 
 
 def document(modules: Mapping[str, tuple[int, float]], lookalikes: Iterable[str] = ()) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def require_sound(adapter: Adapter) -> None:
             raise Unsound(f"the layer's alpha is {layer.alpha.value}", path=adapter.path, key=layer.stem,
                           hint="The file is damaged: get another copy.")
         if isinstance(layer, LoraLayer) and (odd := layer.odd_dtype):
-            raise Unsound(f"the weights are stored as {odd}, which is no floating-point number", path=adapter.path,
+            raise Unsound(f"the weights are stored as {odd}, which cannot be computed with", path=adapter.path,
                           key=layer.stem, hint="Convert them to F16 or BF16 with the program that wrote the file.")
         if layer.group.twice:
             raise Unsound("the module has two tensors for one factor", path=adapter.path,

@@ -133,7 +133,11 @@ def _look(slot: Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
     """The spectrum of the slot's sum, and the inner products [inputs, inputs] of its parts."""
     parts = _parts(slot)
     up, down = linalg.stack([(up, down) for _, up, down in parts])
-    grams = up.T @ up, down @ down.T
+    with np.errstate(over="ignore", invalid="ignore"):
+        grams = up.T @ up, down @ down.T
+    if not all(np.isfinite(gram).all() for gram in grams):
+        raise Unsound("the update is too large to be computed with", path=slot.first.file.path, key=slot.first.stem,
+                      hint="No program can use it: the file is damaged.")
     # The inner product of two parts is the sum over their block of both Gram matrices.
     owner = np.repeat([number for number, _, _ in parts], [part.shape[1] for _, part, _ in parts])
     member = (owner[:, None] == np.arange(inputs)).astype(np.float64)

@@ -15,6 +15,11 @@ SMALL = {"F16": 2.0 ** -10, "F8_E4M3": 2.0 ** -4, "F8_E5M2": 2.0 ** -10}
 """Below this root mean square too many values fall under the smallest normal number."""
 
 
+WIDER = "Make a wider file of it first: `loratool merge FILE --dtype F32`."
+SMALLEST_F32 = 2.0 ** -126
+"""The smallest normal number: below it F32 loses digits, and in the end the alpha itself."""
+
+
 @dataclass(frozen=True)
 class Packed:
     """The stored bytes of both factors, and what a reader sees in them (float64)."""
@@ -35,7 +40,7 @@ def pack(up: np.ndarray, down: np.ndarray, dtypes: tuple[str, str], key: str) ->
     if shift:
         up, down = np.ldexp(up, shift), np.ldexp(down, -shift)
     if _too_large(up, dtypes[0]) or _too_large(down, dtypes[1]):
-        raise Unsound(f"the weights are too large for {dtypes[0]}", key=key, hint="Use --dtype F32.")
+        raise Unsound(f"the weights are too large for {dtypes[0]}", key=key, hint=WIDER)
     raw_up, up_seen = rounded(up, dtypes[0])
     raw_down, down_seen = rounded(down, dtypes[1])
     return Packed(raw_up, raw_down, up_seen, down_seen)
@@ -59,14 +64,16 @@ def _small(size_up: float, size_down: float, dtypes: tuple[str, str]) -> bool:
 
 
 def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
 
 
 def alpha_spec(name: str, value: float, dtype: str, shape: tuple[int, ...] = ()) -> TensorSpec:
-    """An alpha tensor in the weights' dtype where it is exact there, else F32; F64 beyond its range."""
+    """An alpha tensor in the weights' dtype where it is exact there, else F32; F64 outside its normal range."""
     if holds(value, dtype):
         return TensorSpec(name, dtype, shape)
-    return TensorSpec(name, "F32" if abs(value) <= largest("F32") else "F64", shape)
+    fits = value == 0.0 or SMALLEST_F32 <= abs(value) <= largest("F32")
+    return TensorSpec(name, "F32" if fits else "F64", shape)
 
 
 def alpha_seen(spec: TensorSpec, value: float) -> float:

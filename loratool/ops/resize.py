@@ -52,7 +52,8 @@ def plan_from(adapter: Adapter, rule: RankRule, found: Sequence[Spectrum], alpha
     """As ``plan``, where the spectra of all LoRA layers are known already."""
     with_ranks = _maker(adapter, rule, alpha)
     planned = with_ranks(rule.ranks(found, lambda ranks: size_of(with_ranks(ranks))))
-    predicted = [replace(layer, predicted=_predict(layer, s)) for layer, s in zip(planned.layers, found, strict=True)]
+    predicted = [replace(layer, predicted=_predict(layer, s, _is_kept(old, layer.rank, layer.alpha)))
+                 for old, layer, s in zip(adapter.lora_layers, planned.layers, found, strict=True)]
     return replace(planned, layers=predicted)
 
 
@@ -80,9 +81,15 @@ def spectrum(layer: LoraLayer) -> Spectrum:
                     BITS[layer.dtype] / 8)
 
 
-def _predict(layer: OutLayer, found: Spectrum) -> Report:
+def _predict(layer: OutLayer, found: Spectrum, kept: bool) -> Report:
+    """The error before rounding; exact where the tensors are copied, for nothing else is free of rounding."""
     tail = found.tail(layer.rank)
-    return Report(layer.stem, found.rank, layer.rank, tail, tail, found.norm, exact=tail == 0.0)
+    return Report(layer.stem, found.rank, layer.rank, tail, tail, found.norm, exact=kept)
+
+
+def _is_kept(layer: LoraLayer, rank: int, alpha: float) -> bool:
+    """Whether a layer with this rank and alpha is the very same."""
+    return rank == layer.rank and alpha == layer.alpha.value
 
 
 def _assemble(adapter: Adapter, ranks: Ranks, alpha: str, told: Sequence[str], made: dict[str, object]) -> Plan:
@@ -120,7 +127,7 @@ def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
                         key=layer.stem, hint="Keep alpha: leave out --alpha rank.")
     # alpha * rank / rank is alpha; (alpha / rank) * rank need not be.
     new_alpha = float(rank) if alpha == "rank" else layer.alpha.value * rank / layer.rank
-    unchanged = rank == layer.rank and new_alpha == layer.alpha.value
+    unchanged = _is_kept(layer, rank, new_alpha)
     specs = _unchanged_specs(layer, source) if unchanged else _specs(layer, source, rank, new_alpha)
     if "alpha" in specs and not unchanged:
         new_alpha = alpha_seen(specs["alpha"], new_alpha)

@@ -20,7 +20,7 @@ from ..tensors.writer import TensorSpec
 from . import fold as folding
 from . import gate
 from .origin import Fold, Origin
-from .pack import alpha_bytes, alpha_seen, alpha_spec
+from .pack import WIDER, alpha_bytes, alpha_seen, alpha_spec
 from .plan import OutLayer, Produced, Report
 
 FACTOR_NAMES = {"kohya": ("lora_up.weight", "lora_down.weight", "lora_mid.weight"),
@@ -289,7 +289,7 @@ def _multiplied(layer: LoraLayer, role: str, factor: float, dtype: str) -> tuple
     wanted = decode(stored.tobytes(), info.dtype, stored.shape) * factor
     raw = encode(wanted, dtype)
     if not all_finite(raw, dtype):
-        raise Unsound(f"times {factor} is too large for {dtype}", path=layer.file.path, key=info.name)
+        raise Unsound(f"times {factor} is too large for {dtype}", path=layer.file.path, key=info.name, hint=WIDER)
     return (np.frombuffer(raw, WIDTH[dtype]).reshape(stored.shape),
             bool(np.array_equal(decode(raw, dtype, stored.shape), wanted)))
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ..errors import Refused
+from ..adapter.adapter import COMPONENT_FOLDERS
+from ..errors import Refused, Unsound
 from ..metadata import peft
 from ..naming.blocks import block
 from ..tensors.place import PREFIX, Placement, reason, sync_folder
@@ -26,6 +27,7 @@ from .configured import config_file, has_bias
 from .plan import Carried, OutLayer, Plan, Produced, Report, Result
 
 Progress = Callable[[int, int], None]
+_QUALIFIERS = {name + "." for name in COMPONENT_FOLDERS}
 
 
 @dataclass(frozen=True)
@@ -94,23 +96,19 @@ def _files(plan: Plan) -> list[_File]:
     if not plan.folder:
         return [_file("", "", plan, list(plan.layers), list(plan.carried))]
     made = []
-    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {_place(c) for c in plan.carried}
+    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {c.source.qualifier for c in plan.carried}
     for qualifier in sorted(qualifiers):
         name = os.path.join(qualifier.rstrip("."), peft.MODEL_NAME)
         made.append(_file(name, qualifier, plan,
                           [layer for layer in plan.layers if _qualifier(layer.stem) == qualifier],
-                          [c for c in plan.carried if _place(c) == qualifier]))
+                          [c for c in plan.carried if c.source.qualifier == qualifier]))
     return made
 
 
 def _qualifier(stem: str) -> str:
+    """The component before PEFT's wrapper; "" for what names none. A key is a stranger's text, never a path."""
     head, marker, _ = stem.partition(peft.WRAPPER)
-    return head if marker else ""
-
-
-def _place(carried: Carried) -> str:
-    """A key that names no component stays in the file that it was in."""
-    return _qualifier(carried.name) or carried.source.qualifier
+    return head if marker and head in _QUALIFIERS else ""
 
 
 def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried: list[Carried]) -> _File:
@@ -150,7 +148,11 @@ def _compute(writer: Writer, plan: Plan, file: _File, threads: int,
     jobs += [_copier(carried) for carried in file.carried]
 
     def work(job: Callable[[], Produced]) -> Report | None:
-        produced = job()
+        try:
+            produced = job()
+        except Unsound as error:
+            error.at(plan.inputs[0].path)
+            raise
         for key, data in produced.tensors.items():
             writer.put(file.inside(key), data)
         return produced.report

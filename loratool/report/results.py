@@ -46,10 +46,9 @@ def lines(done: Result) -> Iterator[str]:
     yield f"bytes: {done.bytes}"
     yield f"family: {done.family or 'unknown'}"
     yield f"dialect: {done.dialect}"
-    if not done.dry_run or done.error:
-        yield f"error: {done.error:.6g}"
-        yield f"optimum: {done.optimum:.6g}"
-        yield f"exact: {'yes' if done.exact else 'no'}"
+    yield f"error: {done.error:.6g}"
+    yield f"optimum: {done.optimum:.6g}"
+    yield f"exact: {'yes' if done.exact else 'no'}"
     if done.dry_run:
         yield from (f"ranks.{name}: {told}" for name, told in ranks_per_block(done))
     if done.identical is not None:

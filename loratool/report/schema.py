@@ -17,6 +17,8 @@ def schema(command: str) -> dict[str, Any]:
         failed = {"type": "object", "required": ["path", "error"], "additionalProperties": False, "properties": {
             "path": {"type": "string"}, "error": {"type": "object", "required": ["code", "message", "hint"]}}}
         data = {"type": "array", "items": {"anyOf": [data, failed]}}
+    if command == "validate":
+        data = {"anyOf": [data, _load("rule")]}
     envelope = _load("envelope")
     envelope["$id"] = f"loratool/{command}/envelope/1"
     envelope["properties"]["command"] = {"const": command}

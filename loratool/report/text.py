@@ -118,9 +118,9 @@ def result_facts(done: Result, seconds: float) -> list[Fact]:
     if done.dry_run:
         ranked = ", ".join(f"{name} {ranks}" for name, ranks in ranks_per_block(done))
         rows.append(Fact("ranks", "Ranks", ranked))
-    if done.dry_run and done.error:
-        rows.append(Fact("error", "Predicted", f"error {done.error:.3%} of the update, before rounding"))
-    if not done.dry_run:
+        predicted = f"error {done.error:.3%} of the update, before rounding"
+        rows.append(Fact("error", "Predicted", accuracy(done) if done.exact else predicted))
+    else:
         rows.append(Fact("error", "Error", accuracy(done), _bound(done)))
         rows.append(Fact("checked", "Checked", "read back from the disk, opened with the official parser",
                          [f"{seconds:.1f} s"]))
@@ -166,6 +166,7 @@ def _replayed(identical: bool) -> str:
 def _round_trip(identical: bool) -> str:
     if identical:
         return "every tensor is identical to the file it started from"
-    return "not identical to the file it started from: alpha was folded with rounding, or the file was edited since"
+    return ("not identical to the file it started from: a value was rounded, a part of zeros or a lone alpha was left "
+            "out, or the file was edited since")
 
 

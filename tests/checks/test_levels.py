@@ -22,3 +22,13 @@ def odd_header(path, before=b"", after=b""):
 def test_every_level_says_what_is_odd_in_the_container(tmp_path, level, before, after, rule):
     found = validate(odd_header(tmp_path / "a.safetensors", before, after), level)
     assert [f.id for f in found.findings if f.id.startswith("R")] == [rule]
+
+
+@pytest.mark.parametrize("level", ["header", "structure", "values", "family"])
+def test_every_level_says_that_a_header_is_long(tmp_path, level):
+    entries = {"__metadata__": {"x": "x" * (1 << 20)},
+               "a.lora_up.weight": {"dtype": "F16", "shape": [1, 1], "data_offsets": [0, 2]}}
+    text = json.dumps(entries).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0\0")
+    assert [f.id for f in validate(str(path), level).findings].count("HEADER_OVER_1MIB") == 1

@@ -57,6 +57,13 @@ def test_an_error_names_file_key_reason_and_remedy(call):
     assert all(line.startswith("  ") and len(line) <= 80 for line in hint)
 
 
+@pytest.mark.parametrize("arguments", [("inspect", "fixtures/broken/page.safetensors"), ("validate", "--explain", "R99"),
+                                       ("convert", "fixtures/broken/checkpoint.safetensors", "--to", "diffusers")])
+def test_hints_fit_80_columns(call, arguments):
+    _, *hint = call(*arguments).err.splitlines()
+    assert hint and all(line.startswith("  ") and len(line) <= 80 for line in hint)
+
+
 def test_nothing_is_overwritten_unless_asked(call, place):
     target = place / "out" / "small.safetensors"
     target.write_bytes(b"mine")

@@ -119,9 +119,11 @@ def test_a_batch_that_failed_in_part_is_a_no_for_every_command(call):
 
 
 def test_a_rule_is_explained_in_json_too(call):
-    document = json.loads(call("validate", "--explain", "r21", "--json").out)
+    document = parsed(call("validate", "--explain", "r21", "--json"), "validate")
     assert (document["command"], document["status"]) == ("validate", "ok")
     assert document["data"]["id"] == "R21" and document["data"]["severity"] == "error" and document["data"]["remedy"]
+    line, = call("validate", "--explain", "r21", "--format", "jsonl").out.splitlines()
+    assert json.loads(line) == document["data"]
 
 
 def test_an_error_follows_the_settings_file(call, place, monkeypatch):
@@ -138,9 +140,37 @@ def test_a_fault_of_the_program_is_one_line_and_an_envelope(call, monkeypatch):
 
     monkeypatch.setattr("loratool.cli.inspect.inspect", fails)
     answer = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors")
-    assert answer.code == json.loads(answer.out)["exit_code"] == 70
-    assert json.loads(answer.out)["errors"][0]["code"] == "INTERNAL"
-    assert "Traceback" not in answer.err and "RuntimeError: a fault" in answer.err and "--debug" in answer.err
+    assert answer.code == 70
+    assert parsed(answer, "inspect")["errors"][0]["code"] == "INTERNAL"
+    first, hint = answer.err.splitlines()
+    assert first == "loratool: internal error: RuntimeError: a fault" and "--debug" in hint
+
+
+@pytest.mark.parametrize("asked", ("flag", "variable"))
+@pytest.mark.parametrize("kind", (RuntimeError, OSError))
+def test_debug_shows_where_a_fault_is_and_changes_nothing_else(call, monkeypatch, kind, asked):
+    def fails(*_):
+        raise kind("a fault")
+
+    monkeypatch.setattr("loratool.cli.inspect.inspect", fails)
+    plain = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors")
+    if asked == "variable":
+        monkeypatch.setenv("LORATOOL_DEBUG", "1")
+    answer = call("inspect", "--json", "fixtures/sdxl_landscape.safetensors", *(["--debug"] if asked == "flag" else []))
+    assert (answer.code, answer.out) == (plain.code, plain.out) and plain.code in (3, 70)
+    assert "Traceback" in answer.err and "in fails" in answer.err and answer.err.endswith(plain.err)
+
+
+@pytest.mark.parametrize(("rank", "more", "exact"), [("99", (), True), ("99", ("--alpha", "rank"), False),
+                                                     ("4", (), False)])
+def test_a_dry_run_promises_no_more_than_the_file_keeps(call, rank, more, exact):
+    """Exact is what is copied bit for bit; all else is rounded once."""
+    arguments = ("resize", "fixtures/sdxl_landscape.safetensors", "--rank", rank, "-o", "out/a.safetensors", *more)
+    for dry in (("--dry-run",), ()):
+        assert parsed(call(*arguments, *dry, "--json"), "resize")["data"]["exact"] is exact
+    plain = dict(line.split(": ", 1) for line in call(*arguments, "--dry-run", "--format", "plain").out.splitlines())
+    assert plain["exact"] == ("yes" if exact else "no") and float(plain["error"]) < 0.5
+    assert "Predicted" in call(*arguments, "--dry-run").out
 
 
 @pytest.mark.parametrize(("rank", "more"), [("4", ()), ("8", ("--alpha", "rank"))])

@@ -197,6 +197,29 @@ def test_inspect_weights_gives_the_figures_of_the_sound_layers(call, name):
     assert other["spectrum"]["resize"]
 
 
+@pytest.mark.parametrize("kind", ("NaN weights", "huge alphas", "huge weights", "whole numbers"))
+def test_figures_that_no_layer_has_are_left_out_and_the_reason_is_said(call, place, kind):
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(A)
+    for key, value in tensors.items():
+        if key.endswith(".alpha"):
+            tensors[key] = np.full(value.shape, 1e300) if kind == "huge alphas" else value
+        elif kind == "NaN weights":
+            tensors[key] = value * np.float16(np.nan)
+        elif kind == "huge weights":
+            tensors[key] = value.astype(np.float64) * 1e300
+        elif kind == "whole numbers":
+            tensors[key] = np.ones_like(value, np.int8)
+    save_file(tensors, "out/a.safetensors")
+    entry, other = data(call("inspect", "--weights", "--json", "out/a.safetensors", A))
+    assert entry["depth"] == "weights" and entry["strength"] is None and entry["spectrum"] is None
+    found = {f["code"]: f for f in entry["health"]["findings"]}
+    assert len(found["ODD_DTYPE" if kind == "whole numbers" else "NONFINITE"]["modules"]) >= len(entry["layers"])
+    assert other["strength"]["fro_total"] > 0
+    assert call("inspect", "--weights", "out/a.safetensors").code == 0
+
+
 def test_a_layer_with_an_alpha_that_is_no_number_is_left_out_of_the_figures(call, place):
     from safetensors.numpy import load_file, save_file
 

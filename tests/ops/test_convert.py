@@ -573,3 +573,28 @@ def test_a_part_of_a_joined_layer_that_is_all_zero_is_named(tmp_path):
     assert any("all zero" in note and TO[2] in note for note in split.notes)
     assert split.identical is False
     assert split.error == 0.0
+
+
+def test_a_joined_layer_with_a_part_of_zeros_comes_back_as_it_was(tmp_path):
+    """Without columns of its own the part needs no layer between: the way back is the very file."""
+    parts = flux_split([t.removeprefix("transformer.") for t in TO[:2]], 2, "F32")
+    source = do_convert(save(tmp_path / "a.safetensors", parts), tmp_path / "b.safetensors", "kohya").output
+    source = save(tmp_path / "c.safetensors", tensors_of(source))
+    split = do_convert(source, tmp_path / "d.safetensors", "diffusers")
+    assert any("all zero" in note for note in split.notes) and not split.error
+    back = do_convert(split.output, tmp_path / "e.safetensors", "kohya")
+    assert back.identical is True and same(source, back.output)
+
+
+def test_a_lone_alpha_that_does_not_come_back_is_no_identical_round_trip(tmp_path):
+    """diffusers names have no alphas, so the way back writes none; its scale is in the weights."""
+    tensors = {}
+    for part in ("to_q", "to_k"):
+        stem = f"unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.{part}"
+        tensors |= layer(stem, (320, 320), 4, style="peft", dtype="F32")
+    lone = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.alpha"
+    source = save(tmp_path / "a.safetensors", tensors | {lone: torch.tensor(2.0)})
+    there = do_convert(source, tmp_path / "b.safetensors", "kohya", family="sd1")
+    back = do_convert(there.output, tmp_path / "c.safetensors", "diffusers", family="sd1")
+    assert lone not in tensors_of(back.output) and back.identical is False
+    assert relative(effects(back.output), effects(source)) < 1e-7

@@ -35,6 +35,12 @@ def _spoiled(kind):
         tensors[f"{Q}.alpha"] = torch.tensor([2.0, 2.0])
     if kind == "alpha of no element":
         tensors[f"{Q}.alpha"] = torch.zeros(0)
+    if kind == "alpha is true":
+        tensors[f"{Q}.alpha"] = torch.tensor(True)
+    if kind == "alpha is complex":
+        tensors[f"{Q}.alpha"] = torch.tensor(2 + 0j)
+    if kind == "alpha is NaN":
+        tensors[f"{Q}.alpha"] = torch.tensor(float("nan"))
     if kind == "whole numbers as weights":
         tensors[up], tensors[down] = tensors[up].to(torch.int8), tensors[down].to(torch.int8)
     if kind == "NaN":
@@ -47,7 +53,8 @@ def _spoiled(kind):
 @every_operation
 @pytest.mark.parametrize("kind", ("two tensors for one factor", "no up", "no down", "ranks disagree", "halves exchanged",
                                   "alpha is infinite", "alpha of two elements", "alpha of no element",
-                                  "whole numbers as weights", "NaN", "no layer"))
+                                  "alpha is true", "alpha is complex", "alpha is NaN", "whole numbers as weights", "NaN",
+                                  "no layer"))
 def test_an_unsound_file_is_refused_and_nothing_is_written(tmp_path, name, kind):
     source = save(tmp_path / "a.safetensors", _spoiled(kind))
     with pytest.raises(Unsound) as error:
@@ -64,7 +71,7 @@ def test_a_sound_file_is_accepted(tmp_path, name):
 
 
 SETTINGS = ("not JSON", "[]", "null", '"x"', "", '{"unet.r": 4, "unet.lora_alpha": NaN}',
-            '{"unet.r": 4, "unet.lora_alpha": [2]}', '{"unet.r": 4, "unet.lora_alpha": 2, "unet.alpha_pattern": {"a": "b"}}')
+            '{"unet.r": 4, "unet.lora_alpha": 1' + 400 * "0" + "}", '{"unet.r": 4, "unet.lora_alpha": [2]}', '{"unet.r": 4, "unet.lora_alpha": 2, "unet.alpha_pattern": {"a": "b"}}')
 
 
 @every_operation
@@ -77,6 +84,30 @@ def test_settings_that_cannot_be_understood_are_no_scale_of_one(tmp_path, name, 
     with pytest.raises(Unsound, match="cannot be understood"):
         OPERATIONS[name](source, tmp_path / "b.safetensors")
     assert "SETTINGS_INVALID" in {f.id for f in validate(source).findings}
+
+
+@every_operation
+@pytest.mark.parametrize("settings", ("", "hello", "[]", "null", '"x"', '{"r": 4, "lora_alpha": NaN}',
+                                      '{"r": 4, "lora_alpha": [2]}', '{"r": 4, "lora_alpha": 1' + 400 * "0" + "}"))
+def test_the_settings_of_a_folder_that_cannot_be_understood_are_no_scale_of_one(tmp_path, name, settings):
+    stem = "base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
+    tensors = {f"{stem}.lora_A.weight": torch.ones(4, 768), f"{stem}.lora_B.weight": torch.ones(320, 4)}
+    save(tmp_path / "a" / "adapter_model.safetensors", tensors)
+    (tmp_path / "a" / "adapter_config.json").write_text(settings)
+    with pytest.raises(Unsound, match="cannot be understood") as error:
+        OPERATIONS[name](str(tmp_path / "a"), tmp_path / "b")
+    assert error.value.path == str(tmp_path / "a") and error.value.key == stem and error.value.hint
+    found = {f.id: f for f in validate(str(tmp_path / "a")).findings}
+    assert (found["SETTINGS_INVALID"].severity, found["SETTINGS_INVALID"].key) == ("error", "adapter_config.json")
+
+
+@every_operation
+def test_bad_settings_beside_alphas_of_the_layers_own_are_a_warning(tmp_path, name):
+    """The scale is known, so the file is used."""
+    source = save(tmp_path / "a.safetensors", _spoiled("nothing"), {"lora_adapter_metadata": "[]"})
+    OPERATIONS[name](source, tmp_path / "b.safetensors")
+    found = validate(source)
+    assert found.verdict == "warn" and "SETTINGS_INVALID" in {f.id for f in found.findings}
 
 
 def test_a_shape_that_the_base_model_does_not_have_is_neither_merged_nor_converted(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from loratool.adapter.adapter import Adapter
+from loratool.checks.run import validate
 from loratool.errors import FamiliesDiffer, LoratoolError, Unsound, UsageError, WouldLose
 
 from .files import (
@@ -23,6 +24,7 @@ from .files import (
     Q,
     do_convert,
     do_merge,
+    do_resize,
     effects,
     factors,
     flux,
@@ -483,3 +485,31 @@ def test_nothing_is_written_over_an_input(tmp_path):
     with pytest.raises(LoratoolError) as error:
         do_merge(files, [1, 1], files[1], overwrite=True)
     assert error.value.exit_code == 4 and sha256(files[1]) == before
+
+
+@pytest.mark.parametrize("kind", (torch.float8_e4m3fn, torch.float8_e5m2))
+def test_a_merge_of_eight_bit_weights_can_be_read_again(tmp_path, kind):
+    """Its alpha is stored as the weights are."""
+    tensors = {key: value.to(kind) for key, value in layer(Q, SHAPES[Q], 4, 2.0).items()}
+    source = save(tmp_path / "a.safetensors", tensors)
+    made = do_merge([source, source], [0.5, 0.5], tmp_path / "b.safetensors").output
+    assert tensors_of(made)[f"{Q}.alpha"].dtype == kind
+    do_resize(made, tmp_path / "c.safetensors", 2)
+    assert validate(made).verdict == "warn"
+    assert relative(effects(made), effects(source)) < 0.1
+
+
+def test_an_update_beyond_all_numbers_is_refused_by_name(tmp_path):
+    source = save(tmp_path / "a.safetensors", layer(Q, SHAPES[Q], 4, 1.0)
+                  | {f"{Q}.alpha": torch.tensor(1e300, dtype=torch.float64)})
+    with pytest.raises(Unsound) as error:
+        do_merge([source, source], [1, 1], tmp_path / "b.safetensors")
+    assert error.value.path == source and error.value.key == Q and error.value.hint
+
+
+def test_a_sum_beyond_the_dtype_names_file_key_and_remedy(tmp_path):
+    tensors = {key: value * 1e30 for key, value in layer(Q, SHAPES[Q], 4, dtype="F32").items()}
+    source = save(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(Unsound) as error:
+        do_merge([source, source], [1, 1], tmp_path / "b.safetensors", dtype="F16")
+    assert error.value.path == source and error.value.key == f"{Q}.lora_up.weight" and "F32" in error.value.hint

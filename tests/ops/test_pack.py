@@ -71,7 +71,8 @@ def test_zero_factors_stay_zero(dtype):
 
 @pytest.mark.parametrize(("value", "dtype", "stored"), (
     (16.0, "F16", "F16"), (2048.0, "F16", "F16"), (2049.0, "F16", "F32"), (256.0, "BF16", "BF16"), (257.0, "BF16", "F32"),
-    (0.5, "BF16", "BF16"), (1 / 3, "F16", "F32"), (2 / 3, "F32", "F32"), (5.0, "I64", "F32"), (1e300, "F16", "F64")))
+    (0.5, "BF16", "BF16"), (1 / 3, "F16", "F32"), (2 / 3, "F32", "F32"), (5.0, "I64", "F32"), (0.0, "I64", "F32"),
+    (1e300, "F16", "F64"), (1e-50, "F16", "F64"), (3e-46, "F32", "F64")))
 def test_alpha_is_stored_where_it_is_exact(value, dtype, stored):
     spec = alpha_spec("a.alpha", value, dtype)
     assert spec.dtype == stored

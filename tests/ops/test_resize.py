@@ -125,6 +125,14 @@ def test_an_alpha_that_the_dtype_cannot_hold_is_stored_wider(tmp_path):
     assert cut.error == pytest.approx(np.linalg.norm(new - old), rel=1e-6)
 
 
+def test_an_alpha_that_would_vanish_in_f32_is_stored_wider(tmp_path):
+    tensors = layer(Q, SHAPES[Q], 4, 1.0, "F32") | {f"{Q}.alpha": torch.tensor(1e-45)}
+    source = save(tmp_path / "a.safetensors", tensors)
+    result = do_resize(source, tmp_path / "b.safetensors", 1)
+    true = effects(source)
+    assert relative(effects(result.output), true) == pytest.approx(optimum(true, {Q: 1}), rel=1e-6)
+
+
 def test_alpha_rank_makes_the_scale_one_and_keeps_the_effect(tmp_path):
     source = save(tmp_path / "a.safetensors", sd1([Q, CROSS], rank=6, alpha=2.0, dtype="F32"))
     result = do_resize(source, tmp_path / "b.safetensors", 6, alpha="rank")

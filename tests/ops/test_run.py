@@ -268,6 +268,31 @@ def test_the_components_of_a_folder_stay_in_their_folders(tmp_path):
         f"{unet}.lora_A.weight", f"{unet}.lora_B.weight"}
 
 
+@pytest.mark.parametrize("part", ("text_encoder", "text_encoder_4", "text_conditioner"))
+def test_a_tensor_of_unknown_meaning_stays_in_its_file_of_a_folder(tmp_path, part):
+    stem = "base_model.model.text_model.encoder.layers.0.self_attn.q_proj"
+    loose = {"strange.thing": torch.ones(2), "base_model.model.odd.weird": torch.ones(2)}
+    save(tmp_path / "in" / "adapter_model.safetensors", layer("base_model.model.x", (8, 8), 6, style="peft"))
+    save(tmp_path / "in" / part / "adapter_model.safetensors", layer(stem, SHAPES[TE], 6, style="peft") | loose)
+    do_resize(tmp_path / "in", tmp_path / "out", 3)
+    for folder in ("", part):
+        before, after = (tensors_of(tmp_path / side / folder / "adapter_model.safetensors") for side in ("in", "out"))
+        assert before.keys() == after.keys()
+
+
+@pytest.mark.parametrize("head", ("module.", "../beside.", "{outside}."))
+def test_a_key_never_decides_where_a_folder_is_written(tmp_path, head):
+    """The name before PEFT's wrapper is a component's only where a program reads such a folder."""
+    head = head.format(outside=tmp_path / "outside")
+    tensors = layer(head + "base_model.model.x", (8, 8), 6, style="peft") | {
+        head + "base_model.model.odd.weird": torch.ones(2)}
+    save(tmp_path / "in" / "adapter_model.safetensors", tensors)
+    do_resize(tmp_path / "in", tmp_path / "out", 3)
+    assert _names(tmp_path) == ["in", "out"]
+    assert set(_tree(tmp_path / "out")) == {"adapter_model.safetensors", "adapter_config.json"}
+    assert tensors_of(tmp_path / "out" / "adapter_model.safetensors").keys() == tensors.keys()
+
+
 def test_a_folder_is_the_same_bytes_each_time(tmp_path):
     source = _source(tmp_path)
     for n in (1, 2, 4):

@@ -299,6 +299,12 @@ def test_a_negative_integer_scalar():
     assert [number(b"\xff" * n, d) for n, d in ((1, "I8"), (2, "I16"), (4, "I32"), (8, "I64"))] == [-1.0] * 4
 
 
-@pytest.mark.parametrize("dtype", ["BOOL", "C64", "F4", "F8_E8M0"])
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2"])
+def test_an_eight_bit_scalar_is_what_torch_reads(dtype):
+    for code, value in enumerate(of_torch(bytes(range(256)), dtype)):
+        assert np.array_equal(number(bytes([code]), dtype), value, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", ["BOOL", "C64", "F4", "F8_E8M0", "F8_E4M3FNUZ"])
 def test_a_dtype_that_is_no_plain_number_gives_none(dtype):
     assert number(b"\0" * 8, dtype) is None
