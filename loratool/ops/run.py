@@ -96,12 +96,12 @@ def _files(plan: Plan) -> list[_File]:
     if not plan.folder:
         return [_file("", "", plan, list(plan.layers), list(plan.carried))]
     made = []
-    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {c.source.qualifier for c in plan.carried}
+    qualifiers = {_qualifier(layer.stem) for layer in plan.layers} | {_place(c) for c in plan.carried}
     for qualifier in sorted(qualifiers):
         name = os.path.join(qualifier.rstrip("."), peft.MODEL_NAME)
         made.append(_file(name, qualifier, plan,
                           [layer for layer in plan.layers if _qualifier(layer.stem) == qualifier],
-                          [c for c in plan.carried if c.source.qualifier == qualifier]))
+                          [c for c in plan.carried if _place(c) == qualifier]))
     return made
 
 
@@ -109,6 +109,11 @@ def _qualifier(stem: str) -> str:
     """The component before PEFT's wrapper; "" for what names none. A key is a stranger's text, never a path."""
     head, marker, _ = stem.partition(peft.WRAPPER)
     return head if marker and head in _QUALIFIERS else ""
+
+
+def _place(carried: Carried) -> str:
+    """A key that names no component stays in the file that it was in."""
+    return _qualifier(carried.name) or carried.source.qualifier
 
 
 def _file(name: str, qualifier: str, plan: Plan, layers: list[OutLayer], carried: list[Carried]) -> _File:

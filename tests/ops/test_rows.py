@@ -99,6 +99,18 @@ def test_a_smaller_rank_keeps_the_bias(tmp_path):
         do_resize(source, tmp_path / "c.safetensors", 2, alpha="rank")
 
 
+def test_the_bias_of_a_text_encoder_is_in_its_own_folder(tmp_path):
+    stem = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+    source = save(tmp_path / "a.safetensors", {
+        f"{stem}.lora_up.weight": torch.randn(3072, 2), f"{stem}.lora_down.weight": torch.randn(2, 768),
+        f"{stem}.alpha": torch.tensor(2.0), f"{stem}.lora_up.bias": torch.randn(3072)})
+    do_convert(source, tmp_path / "b", "peft", family="sd1")
+    (model,) = (tmp_path / "b").rglob("*.safetensors")
+    assert model.parent.name == "text_encoder"
+    assert sum(key.endswith("lora_B.bias") for key in tensors_of(model)) == 1
+    assert json.loads((model.parent / "adapter_config.json").read_text())["lora_bias"] is True
+
+
 class Stored:
     """A source with one tensor, for the laying of rows alone."""
 
