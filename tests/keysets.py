@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from loratool.naming.families import FAMILIES
 
-DATA = Path(__file__).parent / "data" / "keysets.json.xz"
+DATA = Path(__file__).parent / "data"
+"""Files of key sets: what a family that is added later writes stands in a file of its own."""
 SPOKEN = {"sd15": "sd1", "sd21": "sd2", "sd35l": "sd3", "sd35m": "sd3", "sd3m": "sd3", "hunyuanvideo": "hunyuan-video",
           "hunyuanvideo15": "hunyuan-video-1.5", "ltxv": "ltx-video", "sana-1600m": "sana",
           "wan21-i2v-14b": "wan", "wan21-t2v-14b": "wan", "wan21-t2v-1.3b": "wan"}
@@ -28,7 +29,10 @@ def family_of(name: str) -> str:
 @cache
 def keysets() -> dict[str, dict]:
     """Name -> {"about": {...}, "tensors": {key: shape}}."""
-    return json.loads(lzma.open(DATA).read())
+    found: dict[str, dict] = {}
+    for path in sorted(DATA.glob("*.json.xz")):
+        found |= json.loads(lzma.open(path).read())
+    return found
 
 
 def keys_of(name: str) -> dict[str, list[int]]:
