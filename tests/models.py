@@ -137,6 +137,7 @@ MODELS = {model: ("UNet2DConditionModel", options) for model, options in UNETS.i
     "cogview4": ("CogView4Transformer2DModel", {}),
     "ernie-image": ("ErnieImageTransformer2DModel", {}),
     "ace-step/1.5": ("AceStepTransformer1DModel", {}),
+    "prx": ("PRXTransformer2DModel", {}),
 }
 """Model -> class and configuration of the published pipeline; options that add modules are on."""
 

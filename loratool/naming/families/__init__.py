@@ -44,6 +44,7 @@ FAMILIES = {
     "ernie-image": "ernie_image",
     "ace-step": "ace_step",
     "omnigen2": "omnigen2",
+    "prx": "prx",
 }
 
 
