@@ -31,7 +31,8 @@ def keysets() -> dict[str, dict]:
     """Name -> {"about": {...}, "tensors": {key: shape}}."""
     found: dict[str, dict] = {}
     for path in sorted(DATA.glob("*.json.xz")):
-        found |= json.loads(lzma.open(path).read())
+        with lzma.open(path) as file:
+            found |= json.loads(file.read())
     return found
 
 

@@ -40,7 +40,7 @@ def readings(family_id: str) -> list[Reading]:
 
 def _reading(keys: KeyMap, family_id: str, dialect: Dialect) -> Reading:
     stems: list[str] = []
-    for module in keys.trees[DENOISER].modules:
+    for module in keys.denoiser.modules:
         try:
             stems += [stem for stem, _ in keys.targets(DENOISER, module, dialect)]
         except Unmapped:

@@ -111,7 +111,7 @@ class _Match:
         """A few modules can be those of a model that no table describes; most of a network cannot."""
         denoiser = {hit.address.module for hit in self.hits.values() if hit.address.component == DENOISER}
         return (self.fit == 1.0 and self.shaped > 0
-                and len(denoiser) >= MOST_OF_IT * len(keymap(self.model).trees[DENOISER].modules))
+                and len(denoiser) >= MOST_OF_IT * len(keymap(self.model).denoiser.modules))
 
     @property
     def acceptable(self) -> bool:
@@ -181,7 +181,7 @@ def _choose(equals: list[_Match], declared: str | None) -> tuple[list[_Match], s
             return [], "ambiguous"
     variant = (declared or "").partition("/")[2]
     # Of variants that fit alike, the declared one, else the smallest: the others have modules that the file lacks.
-    return sorted(found, key=lambda m: (variant not in m.variants, len(keymap(m.model).trees[DENOISER].modules))), \
+    return sorted(found, key=lambda m: (variant not in m.variants, len(keymap(m.model).denoiser.modules))), \
         confidence
 
 
@@ -248,11 +248,16 @@ def _match(model: str, spelled: dict[str, _Group], total: int) -> _Match:
 
 def _coverage(keys: KeyMap, hits: dict[str, Hit]) -> tuple[float, int]:
     """The share of the model's modules of the kinds present that the file has; what it lacks."""
-    present = {hit.address.whole for hit in hits.values()}
-    present = {(component, module) for component, module in present if module in keys.kinds[component]}
-    kinds = {(component, keys.kinds[component][module]) for component, module in present}
-    expected = sum(keys.counts[component][kind] for component, kind in kinds)
-    return (len(present) / expected if expected else 0.0), expected - len(present)
+    present: dict[str, set[str]] = {}
+    for hit in hits.values():
+        present.setdefault(hit.address.component, set()).add(hit.address.module)
+    found = expected = 0
+    for component, modules in present.items():
+        kinds = keys.kinds(component)
+        here = {kinds[module] for module in modules if module in kinds}
+        found += sum(module in kinds for module in modules)
+        expected += sum(kind in here for kind in kinds.values())
+    return (found / expected if expected else 0.0), expected - found
 
 
 def _candidates(match: _Match) -> list[Candidate]:

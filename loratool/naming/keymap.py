@@ -7,7 +7,7 @@ Names are looked up; a name that no table holds has no address.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -29,48 +29,55 @@ class Hit(NamedTuple):
 
 
 class KeyMap:
-    """The lookup tables of one model: a family, in one of its variants."""
+    """The lookup tables of one model: a family, in one of its variants. Tables are made when they are first needed."""
 
     def __init__(self, of: Family, tree: Tree, variants: Iterable[str]) -> None:
         self.family = of
+        self.denoiser = tree
         self.encoders = {name: encoder for name, encoder in of.encoders.items()
                          if not encoder.variants or set(encoder.variants) & set(variants)}
-        self.trees: dict[str, Tree] = {DENOISER: tree}
-        self.trees |= {name: encoder_tree(encoder.tree) for name, encoder in self.encoders.items()}
-        self.modules = {component: tree.modules | tree.norms for component, tree in self.trees.items()}
-        self._dotted: dict[str, dict[str, Hit]] = {component: {} for component in self.trees}
-        self._prefixes: dict[str, list[str]] = {"lycoris_": list(self.trees)}
-        self._add_denoiser()
-        for component in self.encoders:
-            self._add_encoder(component)
-        self._flat = {component: _flattened(table) for component, table in self._dotted.items()}
+        self._prefixes: dict[str, list[str]] = {"lycoris_": [DENOISER, *self.encoders]}
+        self._inner: dict[str, str] = {}
+        for component, encoder in self.encoders.items():
+            for prefix in (*encoder.kohya, encoder.diffusers, *encoder.comfyui, encoder.diffusers + WRAPPER):
+                outer, inner = split_prefix(prefix)
+                if inner and not is_encoder_prefix(outer):
+                    # A network inside the denoiser's: its keys begin with the denoiser's prefix.
+                    self._inner[component] = inner.rstrip("._") + "."
+                self._prefixes.setdefault(prefix, []).append(component)
 
-    def _add_denoiser(self) -> None:
-        for module in self.modules[DENOISER].values():
+    @cached_property
+    def trees(self) -> dict[str, Tree]:
+        """Component -> its network."""
+        return {component: self.tree(component) for component in (DENOISER, *self.encoders)}
+
+    def tree(self, component: str) -> Tree:
+        return self.denoiser if component == DENOISER else encoder_tree(self.encoders[component].tree)
+
+    @cached_property
+    def _dotted(self) -> dict[str, Hit]:
+        """The denoiser's names."""
+        found: dict[str, Hit] = {}
+        old = self.family.root == "unet"
+        for module in _modules(self.denoiser).values():
             for spelling, part in _spelled(module):
-                self._add(DENOISER, part.name, Address(DENOISER, module.native, part.rows), spelling, module)
-                if self.family.root == "unet" and spelling == "diffusers" and (old := old_name(part.name)):
-                    self._add(DENOISER, old, Address(DENOISER, module.native, part.rows), "processor", module)
+                address = Address(DENOISER, module.native, part.rows)
+                _add(found, part.name, address, spelling, module)
+                if old and spelling == "diffusers" and (name := old_name(part.name)):
+                    _add(found, name, address, "processor", module)
+        for component, inner in self._inner.items():
+            found |= {inner + name: hit for name, hit in _encoder_names(self.encoders[component].tree).items()}
+        return found
 
-    def _add_encoder(self, component: str) -> None:
-        encoder = self.encoders[component]
-        for name, module in self.modules[component].items():
-            for spelled in _outer_names(name):
-                self._add(component, spelled, Address(component, name), "native", module)
-            if old := old_name(name):
-                self._add(component, old, Address(component, name), "processor", module)
-        for prefix in (*encoder.kohya, encoder.diffusers, *encoder.comfyui, encoder.diffusers + "base_model.model."):
-            outer, inner = split_prefix(prefix)
-            if inner and not is_encoder_prefix(outer):
-                # A network inside the denoiser's: its keys begin with the denoiser's prefix.
-                self._dotted[DENOISER] |= {inner.rstrip("._") + "." + name: hit
-                                           for name, hit in self._dotted[component].items()}
-            self._prefixes.setdefault(prefix, []).append(component)
+    @cached_property
+    def _flat(self) -> dict[str, Hit]:
+        return _flattened(self._dotted)
 
-    def _add(self, component: str, name: str, address: Address, spelling: str, module: Module) -> None:
-        before = self._dotted[component].get(name)
-        spellings = before.spellings if before and before.address == address else frozenset()
-        self._dotted[component][name] = Hit(address, spellings | {spelling}, _shape(module, address))
+    def _table(self, component: str, flat: bool) -> Mapping[str, Hit]:
+        if component == DENOISER:
+            return self._flat if flat else self._dotted
+        tree_id = self.encoders[component].tree
+        return _encoder_flat(tree_id) if flat else _encoder_names(tree_id)
 
     def components(self, prefix: str) -> list[str]:
         """Which networks a prefix can name in this family."""
@@ -79,8 +86,8 @@ class KeyMap:
 
     def tables(self, prefix: str) -> list[Mapping[str, Hit]]:
         """Where a name that stands after ``prefix`` is looked up."""
-        tables = self._flat if separator_of(prefix) == "_" else self._dotted
-        return [tables[component] for component in self.components(prefix)]
+        flat = separator_of(prefix) == "_"
+        return [self._table(component, flat) for component in self.components(prefix)]
 
     def read(self, prefix: str, name: str) -> Hit | None:
         """Look up a module's name as it stands after ``prefix``."""
@@ -88,36 +95,33 @@ class KeyMap:
 
     def names(self, component: str) -> Iterable[tuple[str, Hit]]:
         """Every name that is read for a network, dotted."""
-        return self._dotted[component].items()
+        return self._table(component, flat=False).items()
 
     def module(self, address: Address) -> Module:
-        return self.modules[address.component][address.module]
+        return _modules(self.tree(address.component))[address.module]
 
     def shape(self, address: Address) -> tuple[int, ...]:
         """The shape of the weight, or of the rows that the address names."""
         return _shape(self.module(address), address)
 
-    @cached_property
-    def kinds(self) -> dict[str, dict[str, str]]:
-        """Component -> native name -> its pattern."""
-        return {component: {name: index.pattern(name) for name in tree.modules}
-                for component, tree in self.trees.items()}
+    def kinds(self, component: str) -> dict[str, str]:
+        """Native name -> its pattern."""
+        return self.denoiser_kinds if component == DENOISER else _encoder_kinds(self.encoders[component].tree)
 
     @cached_property
-    def counts(self) -> dict[str, Counter[str]]:
-        """Component -> how many modules of each pattern the model has."""
-        return {component: Counter(kinds.values()) for component, kinds in self.kinds.items()}
+    def denoiser_kinds(self) -> dict[str, str]:
+        return _kinds(self.denoiser)
 
     @cached_property
     def patterns(self) -> set[str]:
         """The patterns of all names of the denoiser."""
-        return {index.pattern(name) for name in self._dotted[DENOISER]}
+        return {index.pattern(name) for name in self._dotted}
 
     def lookalikes(self, names: Iterable[str]) -> list[str]:
         """Diffusers modules of the denoiser that are not among ``names`` but end in one of them."""
         wanted = set(names)
         short = [name for name in wanted if "." not in name]
-        return [part.name for module in self.trees[DENOISER].modules.values() for part in module.parts
+        return [part.name for module in self.denoiser.modules.values() for part in module.parts
                 if part.name not in wanted and any(part.name.endswith("." + ending) for ending in short)]
 
     def targets(self, component: str, module: str, dialect: Dialect,
@@ -127,7 +131,7 @@ class KeyMap:
         ``spelling`` instead of the one that the dialect writes. Raises Unmapped when the family has no such
         module, or the dialect no name for it.
         """
-        found = self.modules[component].get(module)
+        found = _modules(self.tree(component)).get(module)
         if found is None:
             raise Unmapped(f"{self.family.title} has no module of this name", key=module)
         if component != DENOISER:
@@ -144,10 +148,49 @@ class KeyMap:
             raise Unmapped(f"the dialect {dialect.id} has no names for text encoders", key=module)
         if dialect.folder:
             prefix += dialect.prefix
-        found = [c for c in self.components(prefix) if module in self.modules[c]]
+        found = [c for c in self.components(prefix) if module in _modules(self.tree(c))]
         if len(found) > 1:
             raise Unmapped(f"{' and '.join(found)} would have one name in {dialect.id}", key=module)
         return prefix + _separated(module, prefix)
+
+
+WRAPPER = "base_model.model."
+
+
+def _modules(tree: Tree) -> Mapping[str, Module]:
+    return ChainMap(tree.modules, tree.norms)
+
+
+def _add(table: dict[str, Hit], name: str, address: Address, spelling: str, module: Module) -> None:
+    before = table.get(name)
+    spellings = before.spellings if before and before.address == address else frozenset()
+    table[name] = Hit(address, spellings | {spelling}, _shape(module, address))
+
+
+@cache
+def _encoder_names(tree_id: str) -> dict[str, Hit]:
+    """An encoder's names; its component is the tree's id in every family."""
+    found: dict[str, Hit] = {}
+    for name, module in _modules(encoder_tree(tree_id)).items():
+        for spelled in _outer_names(name):
+            _add(found, spelled, Address(tree_id, name), "native", module)
+        if old := old_name(name):
+            _add(found, old, Address(tree_id, name), "processor", module)
+    return found
+
+
+@cache
+def _encoder_flat(tree_id: str) -> dict[str, Hit]:
+    return _flattened(_encoder_names(tree_id))
+
+
+def _kinds(tree: Tree) -> dict[str, str]:
+    return {name: index.pattern(name) for name in tree.modules}
+
+
+@cache
+def _encoder_kinds(tree_id: str) -> dict[str, str]:
+    return _kinds(encoder_tree(tree_id))
 
 
 def _flattened(table: Mapping[str, Hit]) -> dict[str, Hit]:

@@ -152,7 +152,7 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
     _move_rows(work, row_wise, targets, drop)
     if not plain:
         return
-    out = work.keys.trees[component].modules[module].shape[0]
+    out = work.keys.tree(component).modules[module].shape[0]
     gate.require_height(plain, out)
     _require_room(work, plain, targets, out)
     for name, address in targets:

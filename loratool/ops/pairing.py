@@ -116,7 +116,7 @@ def _module_slots(first: Adapter, model: str | None, key: tuple[str, str], by_in
                           path=every[-1].file.path, key=every[-1].stem)
         return [_slot(first, every[0].stem, None, every[0].out, by_input, weights)]
     keys = keymap(model)
-    out = keys.trees[key[0]].modules[key[1]].shape[0]
+    out = keys.tree(key[0]).modules[key[1]].shape[0]
     gate.require_height(every, out)
     targets = _targets(first, keys, key, by_input)
     found = [_slot(first, name, address.rows, out, by_input, weights) for name, address in targets]
