@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from types import TracebackType
 
 from ..errors import InputError, LoratoolError, NotAFile
@@ -16,13 +17,14 @@ from ..naming.address import DENOISER
 from ..naming.detect import Identification, Spelled, identify
 from ..naming.dialect import dialects_of, encoder_dialect_of, is_encoder_prefix
 from ..naming.families import family as load_family
-from ..naming.keymap import Hit
+from ..naming.keymap import Hit, keymap
 from ..tensors.digest import digest
 from ..tensors.reader import TensorFile
 from .alpha import read_alpha
+from .factored import FactoredLayer, Shapes
 from .layer import CarriedLayer, Group, Layer, group_keys
-from .lora import EXTRAS, LoraLayer, Shapes, read_shapes
-from .shapes import update_shape
+from .lora import LoraLayer
+from .shapes import FACTORED, update_shape
 
 COMPONENT_FOLDERS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4",
                      "text_conditioner")
@@ -58,7 +60,7 @@ class Adapter:
     loose: tuple[tuple[Source, str], ...]
     """Keys whose suffix nobody knows."""
     shapes: dict[str, Shapes]
-    """Stem -> what the factors of a LoRA imply; a fault where they imply nothing."""
+    """Stem -> what a layer's factors imply, of the algorithms that have some; a fault where they imply nothing."""
     identification: Identification
     alias: str | None = None
     """The name that a recipe gives this input, where the file has another one now."""
@@ -119,6 +121,11 @@ class Adapter:
     def lora_layers(self) -> list[LoraLayer]:
         return [layer for layer in self.layers.values() if isinstance(layer, LoraLayer)]
 
+    @cached_property
+    def factored_layers(self) -> list[FactoredLayer]:
+        """The layers that operations on factors take: LoRA, LoHa, LoKr."""
+        return [layer for layer in self.layers.values() if isinstance(layer, FactoredLayer)]
+
     @property
     def carried(self) -> list[CarriedLayer]:
         return [layer for layer in self.layers.values() if isinstance(layer, CarriedLayer)]
@@ -146,14 +153,14 @@ class Adapter:
         """Component -> how many of its modules are written in which dialect."""
         found: dict[str, Counter[str]] = {}
         vague: Counter[tuple[str, str]] = Counter()
-        known = load_family(self.family) if self.family else None
+        known = [load_family(f) for f in ([self.family] if self.family else sorted(self.identification.possible))]
         for layer in self.layers.values():
             group, hit = layer.group, self.identification.hits.get(layer.stem)
             component = hit.address.component if hit else _component_of(group.prefix)
             if component != DENOISER:
                 name = encoder_dialect_of(group.prefix)
             else:
-                names = dialects_of(group.prefix, hit.spellings if hit else (), group.style, known if hit else None)
+                names = dialects_of(group.prefix, hit.spellings if hit else (), group.style, known if hit else ())
                 name = names[0] if names else "unknown"
                 if len(names) > 1:
                     vague[component, name] += 1
@@ -246,33 +253,51 @@ def _assemble(path: str, sources: tuple[Source, ...], family: str | None) -> Ada
         groups, unknown = group_keys(source.file, source.qualifier)
         grouped += [(source, group) for group in groups.values()]
         loose += [(source, key) for key in unknown]
-    shapes = {group.stem: _shapes(source.file, group) for source, group in grouped
-              if "lora" in group.algorithms}
+    shapes = {group.stem: FACTORED[group.algorithm].read_shapes(_roles(source.file, group))
+              for source, group in grouped if group.algorithm in FACTORED}
     spelled = [Spelled(g.stem, g.prefix, g.name, _update_shape(source.file, g)) for source, g in grouped]
     declared = declared_base(sources[0].file.metadata)
     identification = identify(spelled, family or (declared.id if declared else None))
-    layers = {group.stem: _layer(source, group, shapes.get(group.stem),
-                                 identification.hits.get(group.stem)) for source, group in grouped}
+    layers = {group.stem: _layer(source, group, shapes.get(group.stem), _hit(group, identification))
+              for source, group in grouped}
     return Adapter(path, sources, layers, tuple(loose), shapes, identification)
 
 
-def _shapes(file: TensorFile, group: Group) -> Shapes:
-    def shape(role: str) -> tuple[int, ...] | None:
-        return file.tensors[group.roles[role]].shape if role in group.roles else None
-
-    return read_shapes(shape("up"), shape("down"), shape("mid"))
+def _roles(file: TensorFile, group: Group) -> dict[str, tuple[int, ...]]:
+    return {role: file.tensors[key].shape for role, key in group.roles.items()}
 
 
 def _update_shape(file: TensorFile, group: Group) -> tuple[int, ...] | None:
-    return update_shape(group.algorithms, {role: file.tensors[key].shape for role, key in group.roles.items()})
+    return update_shape(group.algorithms, _roles(file, group))
+
+
+def _hit(group: Group, identification: Identification) -> Hit | None:
+    """What the names mean. DiffSynth's files are told by PEFT's adapter name in their suffixes."""
+    hit = identification.hits.get(group.stem)
+    if hit is None or group.adapter_name != "default":
+        return hit
+    return hit._replace(address=keymap(identification.models[0]).interleaved(hit.address))
 
 
 def _layer(source: Source, group: Group, shapes: Shapes | None, hit: Hit | None) -> Layer:
     address = hit.address if hit else None
-    known = {"up", "down", "mid", "alpha", *EXTRAS}
-    plain = group.algorithm == "lora" and group.roles.keys() <= known and not group.twice
-    if shapes is None or shapes.fault or not plain:
+    of = FACTORED.get(group.algorithm)
+    if of is None or shapes is None or shapes.fault or group.twice or not (
+            group.roles.keys() <= {*of.FACTORS, *of.EXTRAS, "alpha"}):
         return CarriedLayer(group.stem, group.algorithm, source.file, group, address)
-    alpha = read_alpha(source.file, group, shapes.rank, source.config_for(group))
-    return LoraLayer(group.stem, "lora", source.file, group, address, shapes.out, shapes.inner,
-                     shapes.rank, shapes.kernel, alpha)
+    config = source.config_for(group)
+    dim = shapes.dim or _configured_rank(group, config)
+    kernel = shapes.kernel or (_kernel(hit, shapes) if of.FLAT else ())
+    return of(group.stem, group.algorithm, source.file, group, address, shapes.out, shapes.inner, shapes.rank,
+              kernel, dim, read_alpha(source.file, group, dim or 1, config))
+
+
+def _configured_rank(group: Group, config: tuple[peft.PeftConfig, str] | None) -> int:
+    """What alpha is divided by where the tensors have no rank of their own: two whole parts of a LoKr."""
+    return config[0].rank(group.name) or 0 if config and "alpha" not in group.roles else 0
+
+
+def _kernel(hit: Hit | None, shapes: Shapes) -> tuple[int, ...]:
+    """The base model's kernel for factors that are stored flat."""
+    fits = hit is not None and prod(hit.shape[1:]) == shapes.inner
+    return hit.shape[2:] if hit and fits else ()

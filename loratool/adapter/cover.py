@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from ..naming.address import Rows, full, height, moves
+from .factored import FactoredLayer
 from .lora import LoraLayer
 
 WIDTH = {"F64": "<u8", "F32": "<u4", "F16": "<u2", "BF16": "<u2", "F8_E4M3": "u1", "F8_E5M2": "u1"}
 
 
+L = TypeVar("L", bound=FactoredLayer)
+
+
 @dataclass(frozen=True)
-class Piece:
+class Piece(Generic[L]):
     """A layer that contributes to the target, and how its rows get there."""
 
-    layer: LoraLayer
+    layer: L
     moves: tuple[tuple[int, int, int], ...]
 
     @property
@@ -37,7 +42,7 @@ class Piece:
         return placed
 
 
-def cover(layers: Sequence[LoraLayer], target: Rows | None, out: int) -> list[Piece]:
+def cover(layers: Sequence[L], target: Rows | None, out: int) -> list[Piece[L]]:
     """The pieces of ``layers`` (all of one module) that reach the rows ``target``.
 
     ``out`` is the height of the whole weight.
@@ -52,7 +57,7 @@ def cover(layers: Sequence[LoraLayer], target: Rows | None, out: int) -> list[Pi
     return found
 
 
-def overlapping(pieces: Sequence[Piece], out: int) -> bool:
+def overlapping(pieces: Sequence[Piece[L]], out: int) -> bool:
     """Whether two pieces reach one row: the module is there twice."""
     reached = np.zeros(out, np.int64)
     for piece in pieces:

@@ -45,6 +45,12 @@ class Group:
         return named.pop() if len(named) == 1 else "mixed" if named else "unknown"
 
     @property
+    def adapter_name(self) -> str:
+        """The name that PEFT gave the adapter, where the suffixes hold it (``lora_A.default.weight``)."""
+        words = self.suffixes.get("down", "").split(".")
+        return words[1] if words[0] == "lora_A" and len(words) == 3 else ""
+
+    @property
     def dora(self) -> bool:
         return "dora" in self.algorithms
 

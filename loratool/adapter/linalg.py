@@ -30,16 +30,11 @@ CANCELLATION = 1e-10
 class Core:
     """The singular values of a product, and how to cut it.
 
-    ``sigma`` descends, length min(R, m, n) or R. ``truncate(k)`` is the best approximation of rank
-    k (Eckart-Young), with the singular value shared evenly between both factors.
+    ``sigma`` descends. ``truncate(k)`` is the best approximation of rank k (Eckart-Young), with the
+    singular value shared evenly between both factors.
     """
 
-    up: Array
-    down: Array
     sigma: Array
-    left: Array
-    right: Array
-    """``up @ left[:, :k]`` has columns sigma_i u_i; ``right[:, :k].T @ down`` has rows v_i'."""
 
     def tail(self, rank: int) -> float:
         """The norm of what a cut at ``rank`` loses: the least possible error."""
@@ -51,21 +46,61 @@ class Core:
 
     def truncate(self, rank: int) -> tuple[Array, Array]:
         """Factors [m, rank] and [rank, n]; signs fixed so that equal input gives equal bytes."""
-        if self.sigma[0] == 0.0:
-            return np.zeros((self.up.shape[0], rank)), self.down[:rank]
-        sigma = self.sigma[:rank]
-        root = np.sqrt(sigma)
-        shrink = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
-        up = self.up @ (self.left[:, :rank] * shrink)
-        down = (self.right[:, :rank] * root).T @ self.down
+        up, down = self._balanced(rank)
         sign = _signs(up)
         return up * sign, down * sign[:, None]
+
+    def _balanced(self, rank: int) -> tuple[Array, Array]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _ProductCore(Core):
+    """Of ``up @ down``; ``sigma`` has length min(R, m, n) or R."""
+
+    up: Array
+    down: Array
+    left: Array
+    right: Array
+    """``up @ left[:, :k]`` has columns sigma_i u_i; ``right[:, :k].T @ down`` has rows v_i'."""
+
+    def _balanced(self, rank: int) -> tuple[Array, Array]:
+        if self.sigma[0] == 0.0:
+            return np.zeros((self.up.shape[0], rank)), self.down[:rank]
+        root = np.sqrt(self.sigma[:rank])
+        shrink = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
+        return self.up @ (self.left[:, :rank] * shrink), (self.right[:, :rank] * root).T @ self.down
+
+
+@dataclass(frozen=True)
+class _KroneckerCore(Core):
+    """Of ``kron(one, other)``: the pair (i, j) stands at ``order = i * len(other.sigma) + j``."""
+
+    one: Core
+    other: Core
+    order: Array
+
+    def _balanced(self, rank: int) -> tuple[Array, Array]:
+        first, second = np.divmod(self.order[:rank], len(self.other.sigma))
+        up1, down1 = self.one.truncate(int(first.max()) + 1)
+        up2, down2 = self.other.truncate(int(second.max()) + 1)
+        up = up1[:, None, first] * up2[None, :, second]
+        down = down1[first][:, :, None] * down2[second][:, None, :]
+        return up.reshape(-1, len(first)), down.reshape(len(first), -1)
+
+
+def kronecker_core(one: Core, other: Core) -> Core:
+    """The core of the Kronecker product: its singular values are all products of theirs."""
+    products = np.outer(one.sigma, other.sigma).ravel()
+    order = np.argsort(-products, kind="stable")
+    return _KroneckerCore(products[order], one, other, order)
 
 
 def core(up: Array, down: Array, exact: bool = False, grams: tuple[Array, Array] | None = None) -> Core:
     """The core of ``up @ down``; ``exact`` asks for QR, whose floor is eps instead of sqrt(eps).
 
-    ``grams``: up'up and down down', where they are known already.
+    ``grams``: up'up and down down', where they are known already. Raises LinAlgError where the product is
+    not finite.
     """
     rank = up.shape[1]
     if not exact and rank <= min(up.shape[0], down.shape[1]):
@@ -84,17 +119,23 @@ def _gram_core(up: Array, down: Array, grams: tuple[Array, Array]) -> Core | Non
     if not pivots.min() > WELL_CONDITIONED * pivots.max():
         return None
     middle = lower.T @ grams[0] @ lower
+    if not np.isfinite(middle).all():
+        return None
     values, vectors = np.linalg.eigh(middle)
     sigma = np.sqrt(np.clip(values[::-1], 0.0, None))
     vectors = vectors[:, ::-1]
-    return Core(up, down, sigma, lower @ vectors, np.linalg.solve(lower.T, vectors))
+    return _ProductCore(sigma, up, down, lower @ vectors, np.linalg.solve(lower.T, vectors))
 
 
 def _qr_core(up: Array, down: Array) -> Core:
     q_up, r_up = np.linalg.qr(up)
     q_down, r_down = np.linalg.qr(down.T)
-    left, sigma, right = np.linalg.svd(r_up @ r_down.T, full_matrices=False)
-    return Core(q_up, q_down.T, sigma, left * sigma, right.T)
+    middle = r_up @ r_down.T
+    if not np.isfinite(middle).all():
+        # LAPACK may never come back from such a matrix.
+        raise np.linalg.LinAlgError("the product is not finite")
+    left, sigma, right = np.linalg.svd(middle, full_matrices=False)
+    return _ProductCore(sigma, q_up, q_down.T, left * sigma, right.T)
 
 
 def _signs(up: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The shape of the update that a group's tensors imply, for every algorithm: enough to compare with a base model.
+"""The algorithms: which layers have factors, and the shape of every update for comparison with a base model.
 
 Source of the definitions: LyCORIS' modules, peft's tuners (docs/formats.md has them).
 """
@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from math import prod
 
-from .lora import read_shapes
+from .factored import FactoredLayer, Shape
+from .loha import LohaLayer
+from .lokr import LokrLayer
+from .lora import LoraLayer
 
-Shape = tuple[int, ...]
 Roles = Mapping[str, Shape]
+
+FACTORED: dict[str, type[FactoredLayer]] = {"lora": LoraLayer, "loha": LohaLayer, "lokr": LokrLayer}
+"""The algorithms whose updates are products of two matrices."""
 
 
 def update_shape(algorithms: Collection[str], roles: Roles) -> Shape | None:
@@ -20,35 +25,15 @@ def update_shape(algorithms: Collection[str], roles: Roles) -> Shape | None:
     ``roles`` maps a factor's role to its shape.
     """
     for algorithm in algorithms:
+        if algorithm in FACTORED:
+            found = FACTORED[algorithm].read_shapes(roles)
+            return None if found.fault else (found.out, found.inner // prod(found.kernel), *found.kernel)
         if algorithm in _RULES:
             try:
                 return _RULES[algorithm](roles)
             except (KeyError, IndexError):
                 return None
     return None
-
-
-def _lora(roles: Roles) -> Shape | None:
-    found = read_shapes(roles.get("up"), roles.get("down"), roles.get("mid"))
-    return None if found.fault else (found.out, found.inner // prod(found.kernel), *found.kernel)
-
-
-def _loha(roles: Roles) -> Shape:
-    one, other = roles["w1_a"], roles["w1_b"]
-    if "t1" in roles:
-        return one[1], other[1] * prod(roles["t1"][2:])
-    return one[0], prod(other[1:])
-
-
-def _lokr(roles: Roles) -> Shape:
-    rows, columns = roles["w1"] if "w1" in roles else (roles["w1_a"][0], roles["w1_b"][1])
-    if "w2" in roles:
-        inner = roles["w2"]
-    elif "t2" in roles:
-        inner = roles["w2_a"][1], roles["w2_b"][1] * prod(roles["t2"][2:])
-    else:
-        inner = roles["w2_a"][0], *roles["w2_b"][1:]
-    return rows * inner[0], columns * prod(inner[1:])
 
 
 def _glora(roles: Roles) -> Shape:
@@ -72,6 +57,6 @@ def _no_shape(roles: Roles) -> Shape:
 
 
 _RULES: dict[str, Callable[[Roles], Shape | None]] = {
-    "lora": _lora, "loha": _loha, "lokr": _lokr, "glora": _glora, "oft": _oft, "norm": _norm,
+    "glora": _glora, "oft": _oft, "norm": _norm,
     "full": lambda roles: roles["diff"] if "diff" in roles else roles["diff_b"][:1],
 }

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from ..adapter.adapter import Adapter
 from ..adapter.alpha import stored_alpha
+from ..adapter.factored import FactoredLayer
 from ..adapter.layer import twins
-from ..adapter.lora import LoraLayer
 from ..metadata import peft
 from ..metadata.fields import unparsed
 from ..tensors.dtypes import FLOATS
@@ -65,9 +65,9 @@ def _alphas(adapter: Adapter) -> Iterator[Finding]:
         yield finding("ALPHA_TWICE", "has alpha tensors beside lora_adapter_metadata", peft.HEADER_KEY)
     for layer in stated:
         key = layer.group.roles["alpha"]
-        value = layer.alpha.value if isinstance(layer, LoraLayer) else stored_alpha(layer.file, layer.group)
-        rank = adapter.shapes[layer.stem].rank if layer.stem in adapter.shapes else 0
-        if value is None or (isinstance(layer, LoraLayer) and layer.alpha.source != "tensor"):
+        value = layer.alpha.value if isinstance(layer, FactoredLayer) else stored_alpha(layer.file, layer.group)
+        rank = adapter.shapes[layer.stem].dim if layer.stem in adapter.shapes else 0
+        if value is None or (isinstance(layer, FactoredLayer) and layer.alpha.source != "tensor"):
             yield finding("ALPHA_INVALID", "alpha is not one number", key)
         elif not math.isfinite(value):
             yield finding("ALPHA_INVALID", f"alpha is {value}", key)

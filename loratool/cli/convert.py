@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from ..adapter.adapter import Adapter
-from ..errors import Unmapped, UsageError
+from ..errors import UsageError, WouldLose
 from ..loaders import PROGRAMS, program
 from ..loaders.judge import target as dialect_for
 from ..naming.dialect import ALIASES, TARGETS
@@ -43,18 +45,21 @@ def command(file: str, to: str | None, reader: str | None, family: str | None, d
     if (to is None) == (reader is None):
         raise UsageError("say either --to DIALECT or --for PROGRAM", hint="`loratool formats` lists both.")
     with Adapter.open(file, family) as adapter:
-        to = ALIASES.get(to, to) if to else _dialect_for(adapter, reader or "")
+        to, notes = (ALIASES.get(to, to), []) if to else _dialect_for(adapter, reader or "")
         planned = plan(adapter, to, drop_unsupported)
+        planned = replace(planned, notes=[*planned.notes, *notes])
         derived = "{stem}.{dialect}{ext}"
         fields = {"dialect": to, "family": adapter.family or "unknown"}
         return run_plan(out, planned, target(output, file, derived, fields, policy, planned.folder),
                         policy)
 
 
-def _dialect_for(adapter: Adapter, reader: str) -> str:
-    found = dialect_for(adapter, program(reader))
-    if found is None:
-        of = program(reader)
-        raise Unmapped(f"{of.title} {of.version} loads this base model in no dialect", path=adapter.path,
-                       hint="`loratool formats --family FAMILY` shows who reads what.")
-    return found
+def _dialect_for(adapter: Adapter, reader: str) -> tuple[str, list[str]]:
+    """The dialect, and what the program ignores even so."""
+    of = program(reader)
+    found = dialect_for(adapter, of)
+    if found.dialect is None:
+        raise WouldLose(f"{of.title} {of.version} {found.why}", path=adapter.path,
+                        hint="`loratool inspect` says which programs load it, `loratool formats` who reads what.")
+    return found.dialect, [f"{of.title} {of.version} ignores {found.ignored} of the layers, whatever their names: "
+                           f"`loratool validate --for {of.id}` lists them"] if found.ignored else []

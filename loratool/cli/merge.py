@@ -64,7 +64,8 @@ def parse_components(told: tuple[str, ...], count: int) -> dict[str, list[float]
 def command(files: tuple[str, ...], weights: str | None, component: tuple[str, ...], exact: bool, dtype: str | None,
             family: str | None, dry_run: bool, made: str | None, output: str | None, policy: Policy, out: Out,
             **more: Any) -> int:
-    """Write the weighted sum of the FILEs' effective updates, whatever their ranks, alphas and names.
+    """Write the weighted sum of the FILEs' effective updates, whatever their ranks, alphas and names,
+    as a LoRA: LoRA, LoCon, LoHa and LoKr can be added to one another.
 
     A weight means what a loader's strength means. Without a rule for ranks the sum is exact up to
     one rounding; directions that the inputs share are stored once. Names are those of the first FILE.

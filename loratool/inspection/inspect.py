@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..adapter.adapter import Adapter
+from ..adapter.factored import FactoredLayer
 from ..adapter.layer import Layer
 from ..adapter.lora import LoraLayer
 from ..checks.family import base_conflict, declared_mismatch
@@ -188,7 +189,7 @@ def _adapter(adapter: Adapter) -> dict[str, Any]:
         "algorithm": algorithm(adapter),
         "dora": any(layer.group.dora for layer in layers),
         "key_format": adapter.key_format,
-        "ranks": _counted(str(shapes.rank) for shapes in adapter.shapes.values() if not shapes.fault),
+        "ranks": _counted(str(s.dim or s.rank) for s in adapter.shapes.values() if not s.fault),
         "alpha": _alpha(adapter),
         "modules": _counted(component(layer) for layer in layers),
         "text_encoders": _encoders(layers),
@@ -219,7 +220,7 @@ def component(layer: Layer) -> str:
 
 
 def _alpha(adapter: Adapter) -> dict[str, Any]:
-    layers = adapter.lora_layers
+    layers = adapter.factored_layers
     sources = Counter(layer.alpha.source for layer in layers).most_common(1)
     said: dict[str, Any] = {"source": sources[0][0]} if sources else {}
     said["values"] = _counted(f"{layer.alpha.value:g}" for layer in layers)
@@ -241,10 +242,10 @@ def _layer(layer: Layer) -> dict[str, Any]:
     told: dict[str, Any] = {"name": layer.stem}
     if layer.address is not None:
         told["canonical"] = str(layer.address)
-    if isinstance(layer, LoraLayer):
-        told |= {"shape": list(layer.shape), "rank": layer.rank}
+    if isinstance(layer, FactoredLayer):
+        told |= {"shape": list(layer.shape), "rank": layer.dim or layer.rank}
         if isfinite(layer.alpha.value):
             told["alpha"] = layer.alpha.value
-    else:
+    if not isinstance(layer, LoraLayer):
         told["flags"] = [layer.algorithm]
     return told

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..adapter.adapter import Adapter
-from ..adapter.lora import LoraLayer
+from ..adapter.factored import FactoredLayer
 from ..adapter.spectrum import Spectrum
 from ..checks.finding import Finding, finding
 from ..errors import Unsound
@@ -43,11 +43,11 @@ class Weights:
 
 
 def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
-    """Everything that the weights of the LoRA layers tell; None where there are none.
+    """Everything that the weights of layers with factors tell; None where there are none.
 
     The sections are empty where no layer has a spectrum; the findings say why.
     """
-    layers = adapter.lora_layers
+    layers = adapter.factored_layers
     if not layers:
         return None
     with ThreadPoolExecutor(max_workers=threads) as pool:
@@ -66,7 +66,7 @@ def weigh(adapter: Adapter, threads: int = 1) -> Weights | None:
                    {s.name: _layer(s, s.name in dead) for s in spectra}, _encoders(sound), tuple(told))
 
 
-def _spectrum(layer: LoraLayer) -> Spectrum | None:
+def _spectrum(layer: FactoredLayer) -> Spectrum | None:
     """None where it has no finite one."""
     if not isfinite(layer.scale) or layer.odd_dtype:
         return None
@@ -139,7 +139,7 @@ def _suggestion(rank: int | None, energy: float, size: int, rule: str) -> dict[s
             "rule": rule}
 
 
-def _blocks(sound: Sequence[tuple[LoraLayer, Spectrum]]) -> tuple[dict[str, Any], ...]:
+def _blocks(sound: Sequence[tuple[FactoredLayer, Spectrum]]) -> tuple[dict[str, Any], ...]:
     groups: dict[str, list[Spectrum]] = {}
     for layer, s in sound:
         groups.setdefault(block(layer.address), []).append(s)
@@ -150,7 +150,7 @@ def _blocks(sound: Sequence[tuple[LoraLayer, Spectrum]]) -> tuple[dict[str, Any]
                  for name, members in sorted(groups.items(), key=lambda item: order(item[0])))
 
 
-def _encoders(sound: Sequence[tuple[LoraLayer, Spectrum]]) -> dict[str, dict[str, Any]]:
+def _encoders(sound: Sequence[tuple[FactoredLayer, Spectrum]]) -> dict[str, dict[str, Any]]:
     whole = sum(s.energy for _, s in sound)
     shares: dict[str, float] = {}
     for layer, s in sound:

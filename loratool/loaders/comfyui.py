@@ -10,6 +10,7 @@ PROGRAM = Program(
     names=names(r"""
 lora_unet_                comfyui      *
 diffusion_model.          comfyui      *
+lora_unet__               comfyui      wan needs=lora_unet__blocks_0_cross_attn_k
 lora_unet_                diffusers    sd1 sd2 sdxl sdxl-refiner
 lycoris_                  diffusers    sd1 sd2 sdxl sdxl-refiner sd3 flux1 hidream qwen-image
 unet.                     processor    sd1 sd2 sdxl sdxl-refiner
@@ -29,4 +30,5 @@ diffusion_model.          native       hunyuan-video but=^(time_in|guidance_in)|
                 "dora": "computes DoRA with another norm",
                 "oft": "computes OFT right only without constraint and rescale, at strength 1", "boft": ""},
     prefers=("kohya", "comfyui"),
+    named=False,
 )

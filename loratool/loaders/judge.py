@@ -10,11 +10,11 @@ from ..adapter.adapter import Adapter
 from ..adapter.layer import Layer
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped
-from ..naming.dialect import DIALECTS, split_prefix
+from ..naming.dialect import DIALECTS, Dialect, split_prefix
 from ..naming.families import of_model
-from ..naming.keymap import keymap
+from ..naming.keymap import KeyMap, keymap
 from . import PROGRAMS, program
-from .program import Program
+from .program import NAMED, Names, Program
 
 
 class Loading(NamedTuple):
@@ -49,7 +49,7 @@ def judge_all(adapter: Adapter) -> list[Loading]:
 
 
 def judge(adapter: Adapter, of: Program) -> Loading:
-    """What ``of`` makes of the adapter. A file that fits several models is judged as the first of them."""
+    """What ``of`` makes of the adapter. A file that fits several models is judged as the first that it knows."""
     return _judge(adapter, of, _groups(adapter))
 
 
@@ -57,6 +57,8 @@ def kind(layer: Layer) -> str:
     """The layer's algorithm in the words of the programs' tables."""
     if layer.group.dora:
         return "dora"
+    if layer.group.adapter_name not in ("", "default"):
+        return NAMED
     if isinstance(layer, LoraLayer):
         return "tucker" if layer.has_mid else "lora"
     return layer.algorithm
@@ -81,19 +83,23 @@ def _judge(adapter: Adapter, of: Program, groups: Groups) -> Loading:
 
     if not models or not total:
         return answer("unknown", 0, "the base model is not known" if total else "there is no layer")
-    family = models[0].partition("/")[0]
-    if family not in of.families:
-        return answer("none", 0, f"version {of.version} does not know {of_model(family).title}")
+    families = dict.fromkeys(model.partition("/")[0] for model in models)
+    family = next((name for name in families if name in of.families), "")
+    if not family:
+        titles = " or ".join(of_model(name).title for name in families)
+        return answer("none", 0, f"version {of.version} does not know {titles}")
     left: list[Layer] = []
     reasons: Counter[str] = Counter()
     for (prefix, spellings, component, sort), layers in groups.items():
         if sort in of.refuses:
             return answer("none", 0, of.refuses[sort])
         place = of.place(prefix, spellings, component, family)
+        if place and place.needs and place.needs not in adapter.layers:
+            place = None
         stop = next((layer for layer in layers if place and layer.address and place.stops(layer.address.module)), None)
         if stop:
             return answer("none", 0, f"it stops at {stop.stem}")
-        out = layers if place is None or sort not in of.algorithms else [
+        out = layers if place is None or not of.computes(sort) else [
             layer for layer in layers if layer.address is None or not place.takes(layer.address.module)]
         left += out
         if out:
@@ -108,7 +114,9 @@ def _judge(adapter: Adapter, of: Program, groups: Groups) -> Loading:
 def _reason(component: str, sort: str, of: Program) -> str:
     if not component:
         return "unknown modules"
-    return f"{sort} layers" if sort not in of.algorithms else "names that it does not know"
+    if sort == NAMED and not of.named:
+        return "layers with an adapter name"
+    return "names that it does not know" if of.computes(sort) else f"{sort} layers"
 
 
 def _departures(adapter: Adapter, of: Program, groups: Groups, left: set[str]) -> Iterator[str]:
@@ -122,28 +130,58 @@ def _departures(adapter: Adapter, of: Program, groups: Groups, left: set[str]) -
         yield f"ignores alpha: the scale is 1 instead of {', '.join(sorted(unseen)[:3])}"
 
 
-def target(adapter: Adapter, of: Program) -> str | None:
-    """The dialect to write for ``of``: the first that makes it load the most layers; None where none does."""
-    model = adapter.model or next(iter(adapter.identification.models), None)
+class Choice(NamedTuple):
+    """The dialect to write for a program."""
+
+    dialect: str | None
+    """The first that makes it load the most layers; None where it would load none."""
+    ignored: int = 0
+    """How many layers it does not load even so."""
+    why: str = ""
+    """Why there is no dialect."""
+
+
+def target(adapter: Adapter, of: Program) -> Choice:
+    """Which dialect ``of`` reads the adapter in, and what it leaves out."""
+    models = adapter.identification.models
+    model = adapter.model or next((m for m in models if m.partition("/")[0] in of.families), None)
     if model is None or model.partition("/")[0] not in of.families:
-        return None
+        return Choice(None, why="loads this base model in no dialect")
     counts = {dialect: _would_load(adapter, of, model, dialect) for dialect in of.prefers}
     best = max(counts.values(), default=0)
-    return next((dialect for dialect, count in counts.items() if count == best), None) if best else None
+    if not best:
+        refused = next((of.refuses[sort] for sort in map(kind, adapter.layers.values()) if sort in of.refuses), None)
+        return Choice(None, why=f"cannot load the file: {refused}" if refused else
+                      "loads none of its layers, whatever their names")
+    return Choice(next(dialect for dialect, count in counts.items() if count == best),
+                  sum(map(len, adapter.modules.values())) - best)
 
 
 def _would_load(adapter: Adapter, of: Program, model: str, dialect: str) -> int:
-    keys, family, count = keymap(model), model.partition("/")[0], 0
-    for component, module in adapter.modules:
-        try:
-            targets = keys.targets(component, module, DIALECTS[dialect])
-        except Unmapped:
-            continue
-        for stem, _ in targets:
-            prefix, name = split_prefix(stem)
-            hit = keys.read(prefix, name)
-            place = of.place(prefix, hit.spellings, component, family) if hit else None
-            if place and place.stops(module):
-                return 0
-            count += bool(place and place.takes(module))
+    """How many of the adapter's layers that have a name would be loaded under the names of ``dialect``."""
+    keys, count = keymap(model), 0
+    for (component, module), layers in adapter.modules.items():
+        sorts = {_written(layer, DIALECTS[dialect]) for layer in layers}
+        places = _places(of, keys, component, module, DIALECTS[dialect])
+        if not sorts.isdisjoint(of.refuses) or any(place and place.stops(module) for place in places):
+            return 0
+        if all(map(of.computes, sorts)) and all(place and place.takes(module) for place in places):
+            count += len(layers)
     return count
+
+
+def _written(layer: Layer, dialect: Dialect) -> str:
+    """The kind of layer that a conversion makes: a ``lora_mid`` is folded, an adapter's name left out."""
+    sort = kind(layer)
+    return "lora" if sort == NAMED or (sort == "tucker" and dialect.style == "peft") else sort
+
+
+def _places(of: Program, keys: KeyMap, component: str, module: str, dialect: Dialect) -> list[Names | None]:
+    """For each name that ``dialect`` has for a module, the program's rule."""
+    try:
+        targets = keys.targets(component, module, dialect)
+    except Unmapped:
+        return [None]
+    family = keys.family.id
+    hits = [(prefix, keys.read(prefix, name)) for prefix, name in (split_prefix(stem) for stem, _ in targets)]
+    return [of.place(prefix, hit.spellings, component, family) if hit else None for prefix, hit in hits]

@@ -2,11 +2,11 @@
 
 The keys are a table of text, a rule a line; the first rule that fits a layer counts::
 
-    prefix    spelling of the module    families    [only=regex] [but=regex] [breaks=regex]
+    prefix    spelling of the module    families    [only=regex] [but=regex] [breaks=regex] [needs=stem]
 
 ``(none)`` is the empty prefix, ``*`` stands for all families of the program. ``only`` and ``but`` are
 searched in the module's native name: what they leave out is ignored by the program. ``breaks``: modules
-that make it refuse the whole file.
+that make it refuse the whole file. ``needs``: a layer without which it does not recognise the file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Names(NamedTuple):
     only: str = ""
     but: str = ""
     breaks: str = ""
+    needs: str = ""
 
     def takes(self, module: str) -> bool:
         """Whether a module, by its native name, is loaded."""
@@ -49,7 +50,11 @@ def names(table: str) -> tuple[Names, ...]:
     return tuple(found)
 
 
-_OPTIONS = ("only=", "but=", "breaks=")
+_OPTIONS = ("only=", "but=", "breaks=", "needs=")
+
+
+NAMED = "named"
+"""A kind of layer: a LoRA whose suffixes hold an adapter name other than PEFT's ``default``."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,14 @@ class Program:
     prefers: tuple[str, ...]
     """The dialects to write for it, best first."""
     alphas: tuple[str, ...] = ("tensor",)
+    named: bool = True
+    """Whether it takes suffixes with an adapter name other than PEFT's ``default``."""
     refuses: Mapping[str, str] = field(default_factory=dict)
     """Kind of layer -> why a file with such a layer is refused as a whole."""
+
+    def computes(self, kind: str) -> bool:
+        """Whether a layer of this kind is loaded at all."""
+        return (self.named if kind == NAMED else kind in self.algorithms)
 
     def place(self, prefix: str, spellings: Collection[str], component: str, family: str) -> Names | None:
         """The rule under which names of this kind are loaded; None where they are not."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
+
+from ..naming.address import endings_of
 
 HEADER_KEY = "lora_adapter_metadata"
 CONFIG_NAME = "adapter_config.json"
@@ -50,6 +52,11 @@ class PeftConfig:
         if value is None:
             return None
         return value * math.sqrt(rank) if self.use_rslora else value
+
+    def rank(self, module: str) -> int | None:
+        """The rank that the configuration gives a module."""
+        value: int | None = _first(self.rank_pattern, module, self.r)
+        return value
 
 
 def _first(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
@@ -92,7 +99,7 @@ def fault(text: str) -> str | None:
         return "it is not an object"
     for key, value in document.items():
         name = key.rpartition(".")[2]
-        if name in ("r", "lora_alpha") and not _is_number(value):
+        if name in ("r", "lora_alpha", "alpha") and not _is_number(value):
             return f"{key} is {json.dumps(value)[:40]}, which is no number"
         if name in ("rank_pattern", "alpha_pattern") and value is not None and not (
                 isinstance(value, dict) and all(map(_is_number, value.values()))):
@@ -111,7 +118,8 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _config(values: Mapping[str, Any]) -> PeftConfig:
-    rank, alpha = values.get("r"), values.get("lora_alpha")
+    # LoHa's and LoKr's configurations say "alpha" where LoRA's says "lora_alpha".
+    rank, alpha = values.get("r"), values.get("lora_alpha", values.get("alpha"))
     return PeftConfig(
         r=rank if isinstance(rank, int) else None,
         lora_alpha=float(alpha) if _is_number(alpha) else None,
@@ -127,19 +135,24 @@ def _numbers(value: Any) -> dict[str, Any]:
     return {str(k): v for k, v in value.items() if _is_number(v)}
 
 
-def document(modules: Mapping[str, tuple[int, float]], lookalikes: Iterable[str] = ()) -> dict[str, Any]:
+def document(modules: Mapping[str, tuple[int, float]], lookalikes: Collection[str] = ()) -> dict[str, Any]:
     """The configuration of modules given as name -> (rank, alpha), as PEFT writes it.
 
     The commonest rank and alpha are the defaults; others go into the patterns by full name.
-    ``lookalikes`` are other modules of the model whose names end alike: PEFT takes a target as an
-    ending, so they must be excluded by name.
+    ``lookalikes`` are other modules of the model whose names end alike: PEFT takes a target and a pattern as
+    an ending, so they must be excluded by name, and patterns bound to the name's beginning.
     """
+    endings = {ending for name in (*modules, *lookalikes) for ending in endings_of(name)}
+
+    def exactly(module: str) -> str:
+        return "^" + module if "." not in module or module in endings else module
+
     rank = _commonest(r for r, _ in modules.values())
     alpha = _commonest(a for _, a in modules.values())
     return {
         "peft_type": "LORA", "r": rank, "lora_alpha": _whole(alpha),
-        "rank_pattern": {_exactly(m): r for m, (r, _) in sorted(modules.items()) if r != rank},
-        "alpha_pattern": {_exactly(m): _whole(a) for m, (_, a) in sorted(modules.items()) if a != alpha},
+        "rank_pattern": {exactly(m): r for m, (r, _) in sorted(modules.items()) if r != rank},
+        "alpha_pattern": {exactly(m): _whole(a) for m, (_, a) in sorted(modules.items()) if a != alpha},
         "target_modules": sorted(modules), "exclude_modules": sorted(lookalikes) or None,
         "bias": "none", "fan_in_fan_out": False, "inference_mode": True, "lora_dropout": 0.0,
         "init_lora_weights": True, "use_dora": False, "use_rslora": False, "lora_bias": False,
@@ -150,11 +163,6 @@ def document(modules: Mapping[str, tuple[int, float]], lookalikes: Iterable[str]
 def config_name(module: str) -> str:
     """A module's name as a target: transformers 5 leaves out the outer ``text_model``, older ones do not."""
     return module.removeprefix("text_model.")
-
-
-def _exactly(module: str) -> str:
-    """A pattern that fits this module only, and not those whose names end alike."""
-    return module if "." in module else "^" + module
 
 
 def _commonest(values: Iterable[Any]) -> Any:

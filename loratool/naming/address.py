@@ -63,3 +63,9 @@ def share_rows(one: Rows | None, other: Rows | None) -> bool:
     if one is None or other is None:
         return True
     return any(a < d and c < b for a, b in one for c, d in other)
+
+
+def endings_of(name: str) -> list[str]:
+    """What PEFT would take a dotted name for, besides itself: all that follows one of its dots."""
+    parts = name.split(".")
+    return [".".join(parts[start:]) for start in range(1, len(parts))]

@@ -107,19 +107,21 @@ def is_encoder_prefix(prefix: str) -> bool:
     return prefix.startswith(("lora_te", "text_encoder", "text_conditioner", "lora_prior_te"))
 
 
-def dialects_of(prefix: str, spellings: Collection[str], style: str, family: Family | None) -> list[str]:
+def dialects_of(prefix: str, spellings: Collection[str], style: str,
+                families: Collection[Family]) -> list[str]:
     """The ids of the dialects that a denoiser key can be written in, the likeliest first.
 
     ``spellings`` are those that the module's name is right in; ``style`` the suffixes'. Several answers mean that
-    this key does not tell: its names in two spellings are equal.
+    this key does not tell: its names in two spellings are equal. ``families``: those that the file can be for.
     """
     if prefix.endswith("base_model.model."):
         return ["peft"]
     prefix = "lora_unet_" if prefix == "oft_unet_" else prefix
     found = []
     for dialect in DIALECTS.values():
-        if family is not None:
-            if dialect.denoiser_prefix(family) != prefix or not {dialect.spells(family), *dialect.reads} & {*spellings}:
+        if families:
+            if not any(dialect.denoiser_prefix(family) == prefix
+                       and {dialect.spells(family), *dialect.reads} & {*spellings} for family in families):
                 continue
         elif prefix not in (dialect.prefix, *_rooted(dialect)):
             continue

@@ -2,13 +2,14 @@
 
 A family file holds a table of text, one native module a line::
 
-    native name    diffusers name(s)    shape    [rows=a+b+c | swap] [bias] [N=0-18]
+    native name    diffusers name(s)    shape    [rows=a+b+c | swap] [heads=128] [bias] [N=0-18]
 
 ``N`` stands for a block number, ``M`` for a second one, the same in all names. Several diffusers
 modules are written ``attn.{to_q,to_k,to_v}``; they take the native rows in that order, in equal parts
-unless ``rows`` says otherwise. ``swap``: the diffusers weight has the native second half first. ``=`` as
-diffusers name: the same as the native one. A shape of ``norm``: a normalisation. A number may be a name
-of ``sizes``, or a multiple (``4h``), so that one table serves models of several widths and depths.
+unless ``rows`` says otherwise. ``swap``: the diffusers weight has the native second half first.
+``heads``: some files hold the parts interleaved, this many rows of each in turn. ``=`` as
+diffusers name: the same as the native one. A shape of ``norm``: a normalisation. A number may be a
+name of ``sizes``, or a multiple (``4h``), so that one table serves models of several widths and depths.
 
 A third spelling, where there is one, is a table of its own (``respelled``).
 """
@@ -43,6 +44,15 @@ class Module(NamedTuple):
     bias: bool = False
     others: Mapping[str, tuple[Part, ...]] = MappingProxyType({})
     """Spelling -> modules, where it is neither the native nor the diffusers one."""
+    heads: int = 0
+    """The rows of a head, where some files hold the parts interleaved head by head; else 0."""
+
+    @property
+    def interleaved(self) -> Rows:
+        """The rows of such a file in its own order."""
+        height = self.shape[0] // len(self.parts)
+        return tuple((start, start + self.heads) for head in range(0, height, self.heads)
+                     for start in range(head, self.shape[0], height))
 
     def spelled(self, spelling: str) -> tuple[Part, ...]:
         """The modules that hold this one's rows in a spelling; none where it has no names for them."""
@@ -193,7 +203,7 @@ class _Rule(NamedTuple):
             for m in self._numbers("M"):
                 yield Module(_numbered(self.native, n, m),
                              tuple(Part(_numbered(part.name, n, m), part.rows) for part in parts),
-                             self.shape, "bias" in self.flags)
+                             self.shape, "bias" in self.flags, heads=int(self.flags.get("heads", 0)))
 
     def _numbers(self, letter: str) -> list[str]:
         if letter not in self.flags:

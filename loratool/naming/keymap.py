@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import Unmapped
 from . import index
-from .address import DENOISER, Address, height
+from .address import DENOISER, Address, endings_of, height
 from .dialect import Dialect, is_encoder_prefix, separator_of, split_prefix
 from .families import encoder_tree, of_model
 from .family import Family, Module, Part, Tree
@@ -100,6 +100,11 @@ class KeyMap:
     def module(self, address: Address) -> Module:
         return _modules(self.tree(address.component))[address.module]
 
+    def interleaved(self, address: Address) -> Address:
+        """``address`` as a file with parts interleaved head by head holds it; itself where there is no such form."""
+        module = self.module(address)
+        return address._replace(rows=module.interleaved) if module.heads and address.rows is None else address
+
     def shape(self, address: Address) -> tuple[int, ...]:
         """The shape of the weight, or of the rows that the address names."""
         return _shape(self.module(address), address)
@@ -120,9 +125,8 @@ class KeyMap:
     def lookalikes(self, names: Iterable[str]) -> list[str]:
         """Diffusers modules of the denoiser that are not among ``names`` but end in one of them."""
         wanted = set(names)
-        short = [name for name in wanted if "." not in name]
         return [part.name for module in self.denoiser.modules.values() for part in module.parts
-                if part.name not in wanted and any(part.name.endswith("." + ending) for ending in short)]
+                if part.name not in wanted and not wanted.isdisjoint(endings_of(part.name))]
 
     def targets(self, component: str, module: str, dialect: Dialect,
                 spelling: str | None = None) -> list[tuple[str, Address]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -48,6 +48,12 @@ class _Work:
     """Whether a bias had to be scaled by more than a power of two."""
     empty: list[str] = field(default_factory=list)
     """Parts of joined layers that hold nothing but zeros."""
+
+    @cached_property
+    def interleaved(self) -> bool:
+        """Whether the file holds projections head by head: no dialect is written so."""
+        addresses = [layer.address for layer in self.adapter.layers.values() if layer.address and layer.address.rows]
+        return any(self.keys.interleaved(a._replace(rows=None)) == a for a in addresses)
 
     @property
     def returns(self) -> bool:
@@ -168,7 +174,8 @@ def _convert_module(work: _Work, component: str, module: str, layers: Sequence[L
 def _targets(work: _Work, component: str, module: str, layers: Sequence[Layer]) -> list[tuple[str, Address]]:
     """Names and rows of the output: as they are where the component is in the wanted dialect already."""
     own = work.adapter.dialects[component]
-    if len(own) == 1 and (work.dialect.id in own or (component != DENOISER and work.dialect.encoder in own)):
+    there = work.dialect.id in own or (component != DENOISER and work.dialect.encoder in own)
+    if len(own) == 1 and there and not work.interleaved:
         return [(layer.stem, layer.address) for layer in layers if layer.address is not None]
     spelling = work.came_from.spelling if work.returns and work.came_from else None
     return work.keys.targets(component, module, work.dialect, spelling)

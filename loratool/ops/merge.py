@@ -23,7 +23,7 @@ from ..metadata import peft
 from ..naming.dialect import DIALECTS
 from ..tensors.dtypes import BITS, FLOATS, MANTISSA
 from ..tensors.writer import TensorSpec
-from . import gate, origin, recipe
+from . import gate, origin, recipe, stamp
 from .configured import configuration
 from .pack import alpha_bytes, alpha_spec, pack
 from .pairing import Slot, one_model, require_components, slots
@@ -50,7 +50,7 @@ def plan(adapters: Sequence[Adapter], weights: Sequence[float], rule: RankRule |
     for adapter in adapters:
         gate.require_sound(adapter)
         gate.require_fit(adapter)
-        gate.only_lora(adapter, "a merge")
+        gate.only_factored(adapter, "a merge")
     known, working = one_model(adapters)
     if working is not None:
         adapters = [adapter.resolved(working) for adapter in adapters]
@@ -78,7 +78,7 @@ def _assemble(adapters: Sequence[Adapter], weights: Sequence[float], model: str 
               kept: dict[str, object]) -> Plan:
     first = adapters[0]
     dialect = DIALECTS.get(first.key_format)
-    metadata = dict(first.metadata) | {recipe.PARENTS: recipe.parents(adapters, weights, hashed=False)}
+    metadata = stamp.as_lora(first.metadata) | {recipe.PARENTS: recipe.parents(adapters, weights, hashed=False)}
     metadata.pop(origin.KEY, None)
     before = metadata.pop(peft.HEADER_KEY, None)
     if dialect is not None and dialect.alpha == "folded" and not first.is_folder:
@@ -100,7 +100,7 @@ def _conflict(grams: Sequence[np.ndarray]) -> Conflict:
 
 def _result_dtype(adapters: Sequence[Adapter]) -> str:
     """The inputs' dtype if it is one, else the one with the longest mantissa."""
-    found = {layer.dtype for adapter in adapters for layer in adapter.lora_layers}
+    found = {layer.dtype for adapter in adapters for layer in adapter.factored_layers}
     unknown = found - set(FLOATS)
     if unknown:
         raise Unsound(f"weights of dtype {unknown.pop()} cannot be computed with", path=adapters[0].path)
@@ -136,8 +136,7 @@ def _look(slot: Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):
         grams = up.T @ up, down @ down.T
     if not all(np.isfinite(gram).all() for gram in grams):
-        raise Unsound("the update is too large to be computed with", path=slot.first.file.path, key=slot.first.stem,
-                      hint="No program can use it: the file is damaged.")
+        raise gate.too_large(slot.first)
     # The inner product of two parts is the sum over their block of both Gram matrices.
     owner = np.repeat([number for number, _, _ in parts], [part.shape[1] for _, part, _ in parts])
     member = (owner[:, None] == np.arange(inputs)).astype(np.float64)
@@ -145,7 +144,7 @@ def _look(slot: Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
     summed = _sum(parts)
     known = grams if summed[0].shape == up.shape else None
     exact = dtype in linalg.FINE
-    sigma = linalg.core(*summed, exact, known).sigma if summed[0].any() else np.zeros(1)
+    sigma = gate.core(slot.first, lambda: linalg.core(*summed, exact, known)).sigma if summed[0].any() else np.zeros(1)
     sigma = np.where(sigma > NOISE * np.sqrt(np.clip(np.diagonal(gram), 0.0, None)).sum(), sigma, 0.0)
     return Spectrum(slot.stem, sigma, slot.out, slot.first.inner, summed[0].shape[1], slot.first.is_spatial, dtype,
                     BITS[dtype] / 8), gram
@@ -153,11 +152,9 @@ def _look(slot: Slot, dtype: str, inputs: int) -> tuple[Spectrum, np.ndarray]:
 
 def _layer(slot: Slot, rank: int, dtype: str, found: Spectrum, reduced: bool) -> OutLayer:
     first = slot.first
-    down_info, up_info = first.info("down"), first.info("up")
-    assert down_info and up_info
-    kernel = first.kernel if first.has_mid else down_info.shape[2:]
-    specs = {"up": TensorSpec(f"{slot.stem}.{slot.names[0]}", dtype, (slot.out, rank, *up_info.shape[2:])),
-             "down": TensorSpec(f"{slot.stem}.{slot.names[1]}", dtype, (rank, down_info.shape[1], *kernel))}
+    up_shape, down_shape = first.as_lora(rank)
+    specs = {"up": TensorSpec(f"{slot.stem}.{slot.names[0]}", dtype, (slot.out, *up_shape[1:])),
+             "down": TensorSpec(f"{slot.stem}.{slot.names[1]}", dtype, down_shape)}
     if slot.has_alpha:
         stored = first.info("alpha")
         specs["alpha"] = alpha_spec(f"{slot.stem}.alpha", float(rank), dtype, stored.shape if stored else ())
@@ -181,7 +178,7 @@ def _compute(slot: Slot, rank: int, dtype: str, specs: dict[str, TensorSpec], fo
     up, down = _sum(_parts(slot))
     new_up, new_down, optimum = up, down, 0.0
     if rank < up.shape[1]:
-        core = linalg.core(up, down, exact=dtype in linalg.FINE)
+        core = gate.core(slot.first, lambda: linalg.core(up, down, exact=dtype in linalg.FINE))
         new_up, new_down = core.truncate(rank)
         optimum = core.tail(rank) if reduced else 0.0
     packed = pack(new_up, new_down, (dtype, dtype), specs["up"].name)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from ..adapter.adapter import Adapter
 from ..adapter.cover import Piece, cover, height_of, overlapping
-from ..adapter.lora import LoraLayer
+from ..adapter.factored import FactoredLayer
 from ..errors import FamiliesDiffer, Unsound, UsageError
 from ..naming.address import DENOISER, Address, Rows
 from ..naming.dialect import DIALECTS
 from ..naming.families import family as load_family
 from ..naming.keymap import KeyMap, keymap
 from . import gate
-from .respell import FACTOR_NAMES
+from .respell import lora_names
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Slot:
     names: tuple[str, str]
     """Suffixes of up and down."""
     out: int
-    pieces: tuple[tuple[int, float, Piece], ...]
+    pieces: tuple[tuple[int, float, Piece[FactoredLayer]], ...]
     """Number of the input, weight, piece."""
     has_alpha: bool
 
     @property
-    def first(self) -> LoraLayer:
+    def first(self) -> FactoredLayer:
         return self.pieces[0][2].layer
 
 
 def require_components(adapters: Sequence[Adapter], told: Mapping[str, Sequence[float]]) -> None:
-    present = {layer.address.component for a in adapters for layer in a.lora_layers if layer.address}
+    present = {layer.address.component for a in adapters for layer in a.factored_layers if layer.address}
     for name in told:
         if name not in present | {"te"}:
             raise UsageError(f"no input has a component {name!r}",
@@ -77,15 +77,15 @@ def _title(models: set[str]) -> str:
     return f"{titles} {', '.join(variants)}" if len(families) == 1 and variants else titles
 
 
-def _key(adapter: Adapter, layer: LoraLayer) -> tuple[str, str]:
+def _key(adapter: Adapter, layer: FactoredLayer) -> tuple[str, str]:
     return layer.address.whole if layer.address else ("", layer.stem)
 
 
 def slots(adapters: Sequence[Adapter], weights: Sequence[float], components: Mapping[str, Sequence[float]],
            model: str | None) -> list[Slot]:
-    modules: dict[tuple[str, str], list[list[LoraLayer]]] = {}
+    modules: dict[tuple[str, str], list[list[FactoredLayer]]] = {}
     for number, adapter in enumerate(adapters):
-        for layer in adapter.lora_layers:
+        for layer in adapter.factored_layers:
             modules.setdefault(_key(adapter, layer), [[] for _ in adapters])[number].append(layer)
     found: list[Slot] = []
     for key, by_input in modules.items():
@@ -102,7 +102,7 @@ def _weights_of(component: str, weights: Sequence[float], factors: Mapping[str, 
     return found
 
 
-def _module_slots(first: Adapter, model: str | None, key: tuple[str, str], by_input: list[list[LoraLayer]],
+def _module_slots(first: Adapter, model: str | None, key: tuple[str, str], by_input: list[list[FactoredLayer]],
                   weights: Sequence[float]) -> list[Slot]:
     every = [layer for layers in by_input for layer in layers]
     kernels = {(layer.inner, layer.kernel if layer.is_spatial else ()) for layer in every}
@@ -124,7 +124,7 @@ def _module_slots(first: Adapter, model: str | None, key: tuple[str, str], by_in
 
 
 def _targets(first: Adapter, keys: KeyMap, key: tuple[str, str],
-             by_input: list[list[LoraLayer]]) -> list[tuple[str, Address]]:
+             by_input: list[list[FactoredLayer]]) -> list[tuple[str, Address]]:
     """Names and rows of the output: the first input's own, and its dialect's for what it lacks."""
     own = {layer.address: layer.stem for layer in by_input[0] if layer.address}
     dialect = DIALECTS.get(first.key_format)
@@ -137,8 +137,8 @@ def _targets(first: Adapter, keys: KeyMap, key: tuple[str, str],
 
 
 def _slot(first: Adapter, stem: str, rows: Rows | None, out: int,
-          by_input: list[list[LoraLayer]], weights: Sequence[float]) -> Slot:
-    pieces: list[tuple[int, float, Piece]] = []
+          by_input: list[list[FactoredLayer]], weights: Sequence[float]) -> Slot:
+    pieces: list[tuple[int, float, Piece[FactoredLayer]]] = []
     target = height_of(rows, out)
     for number, (weight, layers) in enumerate(zip(weights, by_input, strict=True)):
         found = cover(layers, rows, out)
@@ -146,9 +146,9 @@ def _slot(first: Adapter, stem: str, rows: Rows | None, out: int,
             raise Unsound("the module is in the file twice, in two spellings", path=layers[0].file.path,
                           key=layers[-1].stem, hint="Remove one of them: loaders differ in which they use.")
         pieces += [(number, weight, piece) for piece in found]
-    twin = first.layers.get(stem) or first.lora_layers[0]
+    twin = first.layers.get(stem) or first.factored_layers[0]
     up, down = twin.group.suffixes.get("up"), twin.group.suffixes.get("down")
-    if up is None or down is None:
-        up, down, _ = FACTOR_NAMES["kohya"]
-    has_alpha = any("alpha" in layer.group.roles for layer in first.lora_layers) and twin.group.style != "peft"
+    if up is None or down is None or (twin.stem != stem and twin.group.adapter_name):
+        up, down = lora_names(first)
+    has_alpha = any("alpha" in layer.group.roles for layer in first.factored_layers) and twin.group.style != "peft"
     return Slot(stem, (up, down), target, tuple(pieces), has_alpha or "alpha" in twin.group.roles)

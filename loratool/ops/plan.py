@@ -58,6 +58,8 @@ class OutLayer:
     compute: Callable[[], Produced]
     predicted: Report | None = None
     """What the spectrum says about this rank, where the plan knows it."""
+    algorithm: str = "lora"
+    """Of the tensors as written: a layer of another one is only ever written as it was."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..adapter import linalg
+from ..adapter.adapter import Adapter
 from ..adapter.cover import WIDTH, Piece, bits, split_supports
 from ..adapter.lora import LoraLayer
 from ..errors import Unsound
 from ..metadata import peft
 from ..naming.address import Address, Rows, full
-from ..naming.dialect import Dialect
+from ..naming.dialect import DIALECTS, Dialect
 from ..tensors.codec import all_finite, decode, encode
 from ..tensors.writer import TensorSpec
 from . import fold as folding
@@ -25,6 +26,13 @@ from .plan import OutLayer, Produced, Report
 
 FACTOR_NAMES = {"kohya": ("lora_up.weight", "lora_down.weight", "lora_mid.weight"),
                 "peft": ("lora_B.weight", "lora_A.weight", ""), "bare": ("up.weight", "down.weight", "")}
+
+
+def lora_names(adapter: Adapter) -> tuple[str, str]:
+    """The suffixes of up and down that the adapter's dialect has for a LoRA."""
+    dialect = DIALECTS.get(adapter.key_format)
+    style = dialect.style if dialect and dialect.style in FACTOR_NAMES else "kohya"
+    return FACTOR_NAMES[style][0], FACTOR_NAMES[style][1]
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Respelled:
 class _Term:
     """A piece with what its factors are multiplied by, and the scale that is left outside."""
 
-    piece: Piece
+    piece: Piece[LoraLayer]
     columns: np.ndarray | None
     rank: int
     scale: float
@@ -71,7 +79,7 @@ class _Term:
         return self.piece.layer
 
 
-def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
+def respell(target: Target, pieces: Sequence[Piece[LoraLayer]]) -> list[Respelled]:
     """The layer for ``target``; none where a joined layer only pads this part with zeros."""
     terms = [term for piece in pieces if (term := _term(target, piece)) is not None]
     if not terms:
@@ -97,7 +105,7 @@ def respell(target: Target, pieces: Sequence[Piece]) -> list[Respelled]:
     return [Respelled(layer, kept if has_alpha else None, len(terms) > 1 and not shared)]
 
 
-def _term(target: Target, piece: Piece) -> _Term | None:
+def _term(target: Target, piece: Piece[LoraLayer]) -> _Term | None:
     layer, columns, rank = piece.layer, None, piece.layer.rank
     whole = (layer.address.rows if layer.address else None) or full(layer.out)
     wanted = target.address.rows or full(target.out)
@@ -171,8 +179,9 @@ def _names(target: Target, layer: LoraLayer) -> tuple[str, str, str]:
     style = target.dialect.style or (target.came_from.style if target.came_from else "")
     if style in FACTOR_NAMES:
         up, down, mid = FACTOR_NAMES[style]
-    elif layer.group.style == "bare":
-        # Only after a module's name that ends in "lora".
+    elif layer.group.style == "bare" or layer.group.adapter_name:
+        # Bare ones only stand after a module's name that ends in "lora"; PEFT's name of the adapter can tell how
+        # rows lie, and other programs ignore layers that have it.
         up, down, mid = FACTOR_NAMES["peft"]
     else:
         suffixes = layer.group.suffixes
@@ -270,7 +279,7 @@ def _factors(target: Target, term: _Term, specs: dict[str, TensorSpec]) -> tuple
     layer = term.layer
     up, up_exact = _multiplied(layer, "up", term.multiply[0], specs["up"].dtype)
     if layer.has_mid and "mid" not in specs:
-        raw = encode(gate.finite(layer.down(), layer, "down") * term.multiply[1], specs["down"].dtype)
+        raw = encode(gate.finite(layer.down(), layer) * term.multiply[1], specs["down"].dtype)
         down = np.frombuffer(raw, WIDTH[specs["down"].dtype]).reshape(layer.rank, layer.inner)
         down_exact = False
     else:

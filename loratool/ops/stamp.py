@@ -29,6 +29,7 @@ def follow(metadata: Mapping[str, str], layers: Sequence[OutLayer],
            recipe: Mapping[str, Any] | None) -> dict[str, str]:
     """``metadata`` with ranks and alphas of the new layers, and places for hashes and error."""
     new = dict(metadata)
+    layers = [layer for layer in layers if layer.algorithm == "lora"]
     linear = [layer for layer in layers if not layer.spatial] or list(layers)
     if "ss_network_dim" in new and layers:
         _set(new, "ss_network_dim", _common(_ranks(linear)), "{:.0f}")
@@ -88,6 +89,17 @@ def _set(metadata: dict[str, str], key: str, value: float | None, form: str) -> 
     except ValueError:
         pass
     metadata[key] = form.format(value)
+
+
+def as_lora(metadata: Mapping[str, str]) -> dict[str, str]:
+    """``metadata`` of a file whose layers are all LoRA now, whatever algorithm LyCORIS was told to train."""
+    try:
+        arguments = json.loads(metadata.get("ss_network_args", ""))
+    except (ValueError, RecursionError):
+        return dict(metadata)
+    if not isinstance(arguments, dict) or arguments.get("algo") not in ("loha", "lokr"):
+        return dict(metadata)
+    return dict(metadata) | {"ss_network_args": json.dumps(arguments | {"algo": "lora"})}
 
 
 def _follow_conv(metadata: dict[str, str], layers: list[OutLayer]) -> None:

@@ -72,7 +72,50 @@ def test_an_alpha_that_a_program_does_not_look_at_is_named(tmp_path):
     ("z-image_kohya_lora", "invokeai", "diffusers"), ("sdxl_kohya_lora", "a1111", "kohya")])
 def test_the_dialect_for_a_program_is_one_that_it_loads(tmp_path, name, reader, dialect):
     with opened(tmp_path, name) as adapter:
-        assert target(adapter, program(reader)) == dialect
+        assert target(adapter, program(reader)).dialect == dialect
+
+
+@pytest.mark.parametrize(("name", "reader", "why"), [
+    ("sd15_diffusers_peft_loha", "diffusers", "cannot load the file: it refuses LoHa"),
+    ("sd15_lycoris_lokr_factor8", "sd-scripts", "loads none of its layers, whatever their names"),
+    ("flux1dev_kohya_lora", "a1111", "loads this base model in no dialect")])
+def test_no_dialect_is_chosen_where_the_program_would_load_nothing(tmp_path, name, reader, why):
+    with opened(tmp_path, name) as adapter:
+        found = target(adapter, program(reader))
+    assert found.dialect is None and found.why == why
+
+
+def test_what_the_program_ignores_even_so_is_counted(tmp_path):
+    with opened(tmp_path, "flux1dev_kohya_lora") as adapter:
+        encoders = sum(layer.address.component != "denoiser" for layer in adapter.layers.values())
+        assert target(adapter, program("musubi-tuner")).ignored == encoders > 0
+        assert target(adapter, program("invokeai")).ignored == 0
+        assert target(adapter, program("comfyui")).ignored == 0
+
+
+@pytest.mark.parametrize(("word", "loads"), [("default", "all"), ("style", "none")])
+def test_comfyui_reads_no_adapter_name_but_default(tmp_path, word, loads):
+    keys = {key.replace(".lora_A.", f".lora_A.{word}.").replace(".lora_B.", f".lora_B.{word}."): shape
+            for key, shape in keys_of("flux1-dev_diffusers_lora").items()}
+    with Adapter.open(str(header_only(tmp_path / "a.safetensors", keys)), "flux1") as adapter:
+        assert judge(adapter, program("comfyui")).loads == loads
+        assert target(adapter, program("comfyui")).ignored == 0
+
+
+@pytest.mark.parametrize(("block", "loads"), [(0, "all"), (1, "none")])
+def test_comfyui_knows_double_underscores_of_wan_by_block_0(tmp_path, block, loads):
+    keys = {key.replace("lora_unet_", "lora_unet__"): shape for key, shape in keys_of("wan21-t2v-14b_kohya_lora").items()
+            if f"_blocks_{block}_" in key}
+    with Adapter.open(str(header_only(tmp_path / "a.safetensors", keys)), "wan") as adapter:
+        assert judge(adapter, program("comfyui")).loads == loads
+
+
+def test_a_file_for_several_models_is_judged_as_one_that_the_program_knows(tmp_path):
+    path = header_only(tmp_path / "a.safetensors", keys_of("flux1-dev_diffusers_lora"))
+    with Adapter.open(str(path)) as adapter:
+        assert adapter.family is None and {"flux1", "chroma"} <= adapter.identification.possible
+        assert judge(adapter, program("invokeai")).loads == "all"
+        assert judge(adapter, program("musubi-tuner")).notes != ()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

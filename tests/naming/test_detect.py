@@ -334,3 +334,11 @@ def test_the_modules_that_identify_a_file_are_looked_at_once():
     """Files of one trainer for one model have the same modules: their answer is the same object."""
     modules = spelled(keys_of("sdxl_kohya_lora"))
     assert identify(modules) is identify(list(modules))
+
+
+def test_a_part_that_fits_several_families_has_a_dialect_that_one_of_them_is_written_in(tmp_path):
+    """``single_blocks.N.linear1`` is a native name in all of them: after ``transformer.`` it is no diffusers file."""
+    keys = {f"transformer.single_blocks.9.linear1.lora_{half}.weight": shape
+            for half, shape in (("A", [4, 3072]), ("B", [21504, 4]))}
+    with Adapter.open(str(header_only(tmp_path / "a.safetensors", keys))) as adapter:
+        assert adapter.family is None and adapter.key_format == "diffusion-pipe"

@@ -419,9 +419,10 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, weight):
     assert error.value.key == f"{CROSS}.lora_down.weight" and error.value.path == files[1]
 
 
-@pytest.mark.parametrize("extra", ("loha", "unknown", "dora"))
+@pytest.mark.parametrize("extra", ("glora", "unknown", "dora"))
 def test_what_cannot_be_added_is_refused(tmp_path, extra):
-    more = {"loha": {f"{K}.hada_w{n}_{s}": torch.ones(320, 4) if s == "a" else torch.ones(4, 320) for n in (1, 2) for s in "ab"},
+    more = {"glora": {f"{K}.{name}.weight": torch.ones(320, 4) if name in ("a1", "b1") else torch.ones(4, 320)
+                      for name in ("a1", "a2", "b1", "b2")},
             "unknown": {"some.strange.tensor": torch.ones(3)},
             "dora": layer(K, SHAPES[K], 4, 4.0) | {f"{K}.dora_scale": torch.ones(320, 1)}}[extra]
     files = _save(tmp_path, sd1([Q, CROSS]), sd1([Q, CROSS]) | more)

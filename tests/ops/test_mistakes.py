@@ -12,7 +12,7 @@ from loratool.naming.dialect import DIALECTS
 from loratool.naming.keymap import keymap
 from tests.oracles.loading import assert_same, meant, write_kohya
 
-from .files import do_convert, do_resize, flux, metadata_of, same, save, tensors_of
+from .files import do_convert, do_merge, do_resize, effects, flux, layer, metadata_of, relative, same, save, tensors_of
 
 QKV = "lora_unet_double_blocks_0_img_attn_qkv"
 
@@ -161,3 +161,56 @@ def test_strength_stays_linear(tmp_path, strength):
     back = do_convert(there.output, tmp_path / "c.safetensors", "kohya")
     old, new = meant(source, "flux1"), meant(back.output, "flux1")
     assert_same({k: strength * v for k, v in new.items()}, {k: strength * v for k, v in old.items()}, 1e-12)
+
+
+@pytest.mark.parametrize("to", ("diffusers", "peft"))
+@pytest.mark.parametrize("short_alone", (False, True))
+def test_a_pattern_of_peft_fits_no_longer_name_that_ends_alike(tmp_path, to, short_alone):
+    """``time_text_embed.timestep_embedder.linear_1`` is a module, and the end of another one's name."""
+    from peft.utils.other import get_pattern_key
+
+    tensors = layer("diffusion_model.time_in.in_layer", (3072, 256), 5, 5.0, "F32", style="peft")
+    if not short_alone:
+        tensors |= layer("diffusion_model.txt_in.t_embedder.in_layer", (3072, 256), 3, 3.0, "F32", style="peft")
+    source = save(tmp_path / "a.safetensors", tensors)
+    there = do_convert(source, tmp_path / "there", to, family="hunyuan-video")
+    if to == "peft":
+        said = json.loads((tmp_path / "there" / "adapter_config.json").read_text())
+        short = "time_text_embed.timestep_embedder.linear_1"
+        assert get_pattern_key(list(said["rank_pattern"]), "context_embedder." + short) == "context_embedder." + short
+        assert bool(said["exclude_modules"]) == short_alone
+    back = do_convert(there.output, tmp_path / "b.safetensors", "comfyui", family="hunyuan-video")
+    assert relative(effects(back.output), effects(source)) == 0.0
+
+
+INTERLEAVED = "diffusion_model.blocks.0.attn.qkv_proj"
+
+
+def _interleaved():
+    """A DiffSynth file of MiniMax-H3: rows of head h are q 384h + 0-127, k + 128-255, v + 256-383."""
+    return {key.replace(".weight", ".default.weight"): value for name, shape in (
+        (INTERLEAVED, (21504, 5376)), ("diffusion_model.blocks.0.attn.out_proj", (5376, 7168)))
+        for key, value in layer(name, shape, 2, None, "F32", style="peft").items()}
+
+
+def test_heads_that_are_interleaved_are_no_stacked_thirds(tmp_path):
+    source = save(tmp_path / "a.safetensors", _interleaved())
+    up = tensors_of(source)[f"{INTERLEAVED}.lora_B.default.weight"].reshape(56, 3, 128, 2)
+    there = do_convert(source, tmp_path / "b.safetensors", "diffusers", family="minimax-h3")
+    for number, char in enumerate("qkv"):
+        key = f"transformer.transformer_blocks.0.attn.to_{char}.lora_B.weight"
+        assert tensors_of(there.output)[key].equal(up[:, number].reshape(7168, 2))
+    stacked = up.transpose(0, 1).reshape(21504, 2)
+    for origin in (source, there.output):
+        comfy = do_convert(origin, tmp_path / "c.safetensors", "comfyui", overwrite=True, family="minimax-h3")
+        assert tensors_of(comfy.output)[f"{INTERLEAVED}.lora_B.weight"].equal(stacked)
+        nothing = do_merge([source, comfy.output], [1.0, -1.0], tmp_path / "d.safetensors", overwrite=True)
+        assert not any(update.any() for update in effects(nothing.output).values())
+
+
+def test_a_resize_leaves_interleaved_heads_where_they_are(tmp_path):
+    source = save(tmp_path / "a.safetensors", _interleaved())
+    do_resize(source, tmp_path / "b.safetensors", 1)
+    small = do_convert(tmp_path / "b.safetensors", tmp_path / "c.safetensors", "diffusers", family="minimax-h3")
+    whole = do_convert(source, tmp_path / "d.safetensors", "diffusers", family="minimax-h3")
+    assert 0.1 < relative(effects(small.output), effects(whole.output)) < 0.9

@@ -418,10 +418,13 @@ def test_sshs_hashes_are_those_that_sd_scripts_computes(tmp_path):
     assert got["sshs_legacy_hash"] == hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
 
 
+def _glora(stem):
+    return {f"{stem}.{name}.weight": torch.ones(320, 4) if name in ("a1", "b1") else torch.ones(4, 320)
+            for name in ("a1", "a2", "b1", "b2")}
+
+
 def test_what_is_not_understood_is_carried_and_said(tmp_path):
-    other = {"some.strange.tensor": torch.arange(5), f"{OUT}.hada_w1_a": torch.ones(320, 4),
-             f"{OUT}.hada_w1_b": torch.ones(4, 320), f"{OUT}.hada_w2_a": torch.ones(320, 4),
-             f"{OUT}.hada_w2_b": torch.ones(4, 320)}
+    other = {"some.strange.tensor": torch.arange(5)} | _glora(OUT)
     source = save(tmp_path / "a.safetensors", sd1([Q]) | other)
     result = do_resize(source, tmp_path / "b.safetensors", 4)
     new = tensors_of(result.output)
@@ -429,9 +432,8 @@ def test_what_is_not_understood_is_carried_and_said(tmp_path):
     assert sum("unchanged" in note for note in result.notes) == 2
 
 
-def test_a_file_without_a_lora_layer_is_refused_not_copied(tmp_path):
-    loha = {f"{Q}.hada_w{n}_{s}": torch.ones(320, 4) if s == "a" else torch.ones(4, 320) for n in (1, 2) for s in "ab"}
-    source = save(tmp_path / "a.safetensors", loha)
+def test_a_file_without_a_layer_that_has_factors_is_refused_not_copied(tmp_path):
+    source = save(tmp_path / "a.safetensors", _glora(Q))
     with pytest.raises(WouldLose) as error:
         do_resize(source, tmp_path / "b.safetensors", 2)
     assert error.value.exit_code == 4

@@ -1,4 +1,8 @@
-"""MiniMax-H3. ``fc1`` is [gate; value] in native files and [value; gate] in diffusers."""
+"""MiniMax-H3. ``fc1`` is [gate; value] in native files and [value; gate] in diffusers.
+
+``qkv_proj`` is stacked [q; k; v], except in DiffSynth's files, which name PEFT's adapter in their suffixes: there it
+is interleaved head by head, as in the shards of the model's authors.
+"""
 
 from ..family import Family, encoders, tree
 
@@ -8,11 +12,11 @@ audio_patch_proj                      audio_proj_in                             
 condition_proj                        context_embedder                                      5376x5120   bias
 time_embedder.proj_in                 time_embedder.linear_1                                5376x256    bias
 time_embedder.proj_out                time_embedder.linear_2                                2688x5376   bias
-token_refiner.blocks.N.attn.qkv_proj  token_refiner.refiner_blocks.N.attn.{to_q,to_k,to_v}  21504x5376  N=0-1
+token_refiner.blocks.N.attn.qkv_proj  token_refiner.refiner_blocks.N.attn.{to_q,to_k,to_v}  21504x5376  heads=128 N=0-1
 token_refiner.blocks.N.attn.out_proj  token_refiner.refiner_blocks.N.attn.to_out.0          5376x7168   N=0-1
 token_refiner.blocks.N.mlp.fc1        token_refiner.refiner_blocks.N.ff.net.0.proj          28672x5376  swap N=0-1
 token_refiner.blocks.N.mlp.fc2        token_refiner.refiner_blocks.N.ff.net.2               5376x14336  N=0-1
-blocks.N.attn.qkv_proj                transformer_blocks.N.attn.{to_q,to_k,to_v}            21504x5376  N=0-49
+blocks.N.attn.qkv_proj                transformer_blocks.N.attn.{to_q,to_k,to_v}            21504x5376  heads=128 N=0-49
 blocks.N.attn.out_proj                transformer_blocks.N.attn.to_out.0                    5376x7168   N=0-49
 blocks.N.mlp.fc1                      transformer_blocks.N.ff.net.0.proj                    28672x5376  swap N=0-49
 blocks.N.mlp.fc2                      transformer_blocks.N.ff.net.2                         5376x14336  N=0-49
