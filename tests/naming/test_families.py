@@ -134,13 +134,14 @@ LORA_CONVERTERS = {
 """Model -> diffusers' converter of native LoRA files, and which native modules it knows."""
 SAME_NAMES = {"framepack", "qwen-image", "kandinsky5/lite", "kandinsky5/lite-image", "kandinsky5/pro", "cogvideox/2b",
               "cogvideox/5b", "cogview4", "prx", "omnigen2", "ace-step/1"}
-"""Models whose native names are those of diffusers: no converter, nothing to reorder."""
+"""Models whose table takes the names of diffusers as the native ones. Scripts convert checkpoints of CogVideoX, CogView4
+and PRX that have other names; no table holds those."""
 UNCONVERTED = {
     "pixart-sigma": "its converter is a script (convert_pixart_sigma_to_diffusers), which is not installed",
     "hunyuan-video-1.5": "its converter is a script (convert_hunyuan_video1_5_to_diffusers), which is not installed",
     "hunyuan-image": "its converter is a script (convert_hunyuan_image_to_diffusers), which is not installed",
 }
-"""Models whose rows are compared with no converter; their classes are."""
+"""Models whose rows no installed converter moves; their names and shapes are still compared with the class."""
 CONVERTED = [model for model in TREES if model.partition("/")[0] in CONVERTERS and model != "ltx2/2.3"]
 """The converter of LTX-2 checkpoints does not know the prompt modulation of 2.3; the one of LoRA files does."""
 TABLES = {
@@ -227,7 +228,7 @@ def test_rows_go_where_diffusers_own_lora_converter_puts_them(model):
 
 
 @pytest.mark.parametrize("model", sorted(SAME_NAMES))
-def test_a_table_without_a_converter_has_the_names_of_diffusers(model):
+def test_a_table_that_says_the_names_of_diffusers_are_native_changes_nothing(model):
     changed = [m.native for m in TREES[model].modules.values() if m.parts != (Part(m.native),)]
     assert changed == []
 
