@@ -25,7 +25,7 @@ from loratool.tensors.policy import Policy
 from tests.keysets import family_of, fill, keys_of, with_rank
 from tests.models import MODELS, UNETS, WITHOUT_CLASS
 from tests.naming.test_detect import CUTS, LORAS, spelled
-from tests.naming.test_families import CONVERTERS
+from tests.naming.test_families import CONVERTED, LORA_CONVERTERS
 
 DOCS = Path(__file__).parents[1] / "docs" / "formats.md"
 MARKS = "<!-- conversions -->\n", "<!-- end -->"
@@ -83,7 +83,8 @@ def there_and_back(family_id: str, source: Path, folder: Path, to: str) -> str:
 def oracle(family_id: str) -> str:
     models = [model for model, _, _ in family(family_id).models()]
     said = ["class"] if any(m in MODELS for m in models) else [WITHOUT_CLASS.get(models[0], "")]
-    return " + ".join(said + (["converter"] if any(m in CONVERTERS or m in UNETS for m in models) else []))
+    converted = {*CONVERTED, *LORA_CONVERTERS, *UNETS}
+    return " + ".join(said + (["converter"] if converted & set(models) else []))
 
 
 def row(family_id: str, sets: dict[str, dict[str, list[int]]], folder: Path) -> str:
