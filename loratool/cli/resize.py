@@ -32,9 +32,9 @@ def command(file: str, alpha: str, dry_run: bool, made: str | None, output: str 
     """Write FILE with lower ranks: the best approximation of each layer that its rank allows.
 
     Give exactly one rule. The strength in a prompt stays as it was. Layers that have the rank
-    already are copied bit for bit; LoHa and LoKr layers of a higher one become LoRA. The error of the file that was written is stated, beside the
-    least possible one. --error, --size and --budget-rank share ranks across layers, which loses
-    much less than one rank for all.
+    already are copied bit for bit; LoHa and LoKr layers of a higher one become LoRA. The error of
+    the file that was written is stated, beside the least possible one. --error, --size and
+    --budget-rank share ranks across layers, which loses much less than one rank for all.
 
     \b
     loratool resize fixtures/sdxl_landscape.safetensors --rank 4 -o out/small.safetensors

@@ -10,7 +10,7 @@ PROGRAM = Program(
     names=names(r"""
 lora_unet_                comfyui      *
 diffusion_model.          comfyui      *
-lora_unet__               comfyui      wan needs=lora_unet__blocks_0_cross_attn_k
+lora_unet__               comfyui      wan needs=^blocks\.0\.cross_attn\.k$
 lora_unet_                diffusers    sd1 sd2 sdxl sdxl-refiner
 lycoris_                  diffusers    sd1 sd2 sdxl sdxl-refiner sd3 flux1 hidream qwen-image
 unet.                     processor    sd1 sd2 sdxl sdxl-refiner

@@ -20,6 +20,7 @@ lora_unet_           native       flux1 but=^(img_in|txt_in|time_in|vector_in|gu
 lora_unet_           native       chroma breaks=^(distilled|img_in|txt_in)
 lora_transformer_    diffusers    flux1 only=attn|linear1|final_layer|_in breaks=^$
 (none)               xlabs        flux1
+base_model.model.    native       flux1 breaks=_in(\.|$)|final_layer\.adaLN needs=blocks|final_layer\.linear
 lora_unet_           native       flux2 but=^guidance_in|stream_modulation|final_layer\.adaLN
 diffusion_model.     native       flux2 but=final_layer\.adaLN
 diffusion_model.     native       flux3 but={_BLOCKS}

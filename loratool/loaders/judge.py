@@ -10,6 +10,7 @@ from ..adapter.adapter import Adapter
 from ..adapter.layer import Layer
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped
+from ..naming.address import DENOISER
 from ..naming.dialect import DIALECTS, Dialect, split_prefix
 from ..naming.families import of_model
 from ..naming.keymap import KeyMap, keymap
@@ -88,13 +89,15 @@ def _judge(adapter: Adapter, of: Program, groups: Groups) -> Loading:
     if not family:
         titles = " or ".join(of_model(name).title for name in families)
         return answer("none", 0, f"version {of.version} does not know {titles}")
+    network = keymap(next(m for m in models if m.partition("/")[0] == family)).denoiser.modules
+    there = {name for part, name in adapter.modules if part == DENOISER}
     left: list[Layer] = []
     reasons: Counter[str] = Counter()
     for (prefix, spellings, component, sort), layers in groups.items():
         if sort in of.refuses:
             return answer("none", 0, of.refuses[sort])
         place = of.place(prefix, spellings, component, family)
-        if place and place.needs and place.needs not in adapter.layers:
+        if place and place.lacks(network, there):
             place = None
         stop = next((layer for layer in layers if place and layer.address and place.stops(layer.address.module)), None)
         if stop:

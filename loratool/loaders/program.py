@@ -2,17 +2,18 @@
 
 The keys are a table of text, a rule a line; the first rule that fits a layer counts::
 
-    prefix    spelling of the module    families    [only=regex] [but=regex] [breaks=regex] [needs=stem]
+    prefix    spelling of the module    families    [only=regex] [but=regex] [breaks=regex] [needs=regex]
 
 ``(none)`` is the empty prefix, ``*`` stands for all families of the program. ``only`` and ``but`` are
 searched in the module's native name: what they leave out is ignored by the program. ``breaks``: modules
-that make it refuse the whole file. ``needs``: a layer without which it does not recognise the file.
+that make it refuse the whole file. ``needs``: modules of the
+model without which it does not read the file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,6 +34,10 @@ class Names(NamedTuple):
     def takes(self, module: str) -> bool:
         """Whether a module, by its native name, is loaded."""
         return not (self.only and not re.search(self.only, module)) and not (self.but and re.search(self.but, module))
+
+    def lacks(self, model: Iterable[str], there: Collection[str]) -> bool:
+        """Whether a file with the modules ``there`` has not all that are needed of the model's."""
+        return bool(self.needs) and any(re.search(self.needs, name) and name not in there for name in model)
 
     def stops(self, module: str) -> bool:
         """Whether this module makes the program refuse the file."""

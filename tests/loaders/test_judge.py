@@ -7,6 +7,7 @@ loaded), written down in docs/formats.md; those of diffusers are tried in test_d
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -14,7 +15,7 @@ from loratool.adapter.adapter import Adapter
 from loratool.loaders import PROGRAMS, program
 from loratool.loaders.judge import judge, judge_all, target
 from loratool.naming.dialect import TARGETS
-from loratool.naming.families import FAMILIES
+from loratool.naming.families import FAMILIES, of_model
 from tests.keysets import family_of, keys_of
 from tests.naming.test_detect import header_only
 
@@ -131,3 +132,25 @@ def test_a_file_of_an_unknown_model_is_not_judged(tmp_path):
     keys = {"diffusion_model.stem.lora_A.weight": [4, 64], "diffusion_model.stem.lora_B.weight": [64, 4]}
     with Adapter.open(str(header_only(tmp_path / "a.safetensors", keys))) as adapter:
         assert {found.loads for found in judge_all(adapter)} == {"unknown"}
+
+
+@pytest.mark.parametrize("part", ("blocks", "blocks and final_layer.linear", "all", "attention"))
+def test_diffusers_reads_fal_s_names_where_all_blocks_are_there(tmp_path, part):
+    """Against ``FluxPipeline.lora_state_dict``, which raises on files that lack a module or have another one."""
+    import torch
+    from diffusers import FluxPipeline
+
+    keep = {"blocks": "blocks", "blocks and final_layer.linear": r"blocks|final_layer\.linear", "all": "",
+            "attention": r"attn|final_layer\.linear"}[part]
+    keys = {}
+    for name, module in of_model("flux1/dev").trees["dev"].modules.items():
+        if re.search(keep, name):
+            keys[f"base_model.model.{name}.lora_A.weight"] = [1, module.shape[1]]
+            keys[f"base_model.model.{name}.lora_B.weight"] = [module.shape[0], 1]
+    try:
+        read = FluxPipeline.lora_state_dict({key: torch.zeros(shape) for key, shape in keys.items()})
+        expected = "all" if all(key.startswith("transformer.") for key in read) else "part"
+    except (KeyError, ValueError):
+        expected = "none"
+    with Adapter.open(str(header_only(tmp_path / "a.safetensors", keys)), "flux1") as adapter:
+        assert judge(adapter, program("diffusers")).loads == expected
