@@ -13,6 +13,10 @@ from ..naming.suffix import split_suffix
 from ..tensors.header import TensorInfo
 from ..tensors.reader import TensorFile
 
+TITLES = {"lora": "LoRA", "locon": "LoCon", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA", "oft": "OFT",
+          "boft": "BOFT", "ia3": "(IA)³", "full": "full difference", "norm": "norms", "mixed": "several algorithms"}
+"""An algorithm's id -> how people write it."""
+
 
 @dataclass
 class Group:
@@ -103,6 +107,11 @@ class Layer:
         return self.file.tensors[key] if key is not None else None
 
     @property
+    def title(self) -> str:
+        """The algorithm as people write it."""
+        return "DoRA" if self.group.dora else TITLES.get(self.algorithm, self.algorithm)
+
+    @property
     def keys(self) -> list[str]:
         return [*self.group.roles.values(), *self.group.twice]
 
@@ -122,6 +131,5 @@ class CarriedLayer(Layer):
 
     @property
     def why(self) -> str:
-        if self.group.dora:
-            return "DoRA"
-        return self.algorithm if self.algorithm != "lora" else "LoRA with a part that is missing or odd"
+        plain = self.algorithm == "lora" and not self.group.dora
+        return "LoRA with a part that is missing or odd" if plain else self.title

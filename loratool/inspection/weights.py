@@ -119,7 +119,10 @@ def rank_for(by_rank: Sequence[float], share: float) -> int:
 
 
 def _suggestions(adapter: Adapter, spectra: Sequence[Spectrum], by_rank: Sequence[float]) -> list[dict[str, Any]]:
-    """Uniform ranks below the file's own, and the budget rule at 5 % error; `resize` keeps to both."""
+    """Uniform ranks below the file's own, and the budget rule at 5 % error; `resize` keeps to both.
+
+    What would be larger than the file is no suggestion: a LoKr is smaller than a LoRA of much less.
+    """
     highest = max(s.rank for s in spectra)
     found = []
     for rank in (r for r in RANKS if r < highest):
@@ -131,7 +134,9 @@ def _suggestions(adapter: Adapter, spectra: Sequence[Spectrum], by_rank: Sequenc
     whole = sum(s.energy for s in spectra)
     found.append(_suggestion(None, 1.0 - dropped / whole if whole else 1.0, size_of(planned),
                              f"--error {SUGGESTED_ERROR:.0%}"))
-    return found
+    size = sum(source.file.header.file_size for source in adapter.sources)
+    plain = len(adapter.lora_layers) == len(adapter.factored_layers)
+    return [suggestion for suggestion in found if plain or suggestion["bytes"] < size]
 
 
 def _suggestion(rank: int | None, energy: float, size: int, rule: str) -> dict[str, Any]:

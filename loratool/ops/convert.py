@@ -46,6 +46,8 @@ class _Work:
     dropped: list[str] = field(default_factory=list)
     rounded: bool = False
     """Whether a bias had to be scaled by more than a power of two."""
+    whole: list[Layer] = field(default_factory=list)
+    """Layers that are no LoRA and only changed their names."""
     empty: list[str] = field(default_factory=list)
     """Parts of joined layers that hold nothing but zeros."""
 
@@ -188,7 +190,7 @@ def _move_rows(work: _Work, layers: Sequence[Layer], targets: Sequence[tuple[str
     roles = dict.fromkeys(role for layer in layers for role in layer.group.roles)
     by_role = {role: [_strip(work, layer, role) for layer in layers if role in layer.group.roles] for role in roles}
     if work.dialect.alpha == "folded" or not all(map(rows.alike, by_role.values())):
-        _leave_out(work, layers[0], f"a {layers[0].algorithm} layer", drop)
+        _leave_out(work, layers[0], f"a {layers[0].title} layer", drop)
         work.dropped += [layer.stem for layer in layers[1:]]
         return
     for name, address in targets:
@@ -276,10 +278,11 @@ def _rename_whole(work: _Work, layer: Layer, targets: Sequence[tuple[str, Addres
     same_form = not bound and (kept or (layer.group.style != "peft" and work.dialect.alpha == "tensor"))
     if exact and same_form:
         source = work.adapter.source_of(layer)
+        work.whole.append(layer)
         for role, key in layer.group.roles.items():
             work.carried.append(Carried(source, key, f"{exact[0]}.{layer.group.suffixes[role]}"))
         return
-    _leave_out(work, layer, f"a {'DoRA' if layer.group.dora else layer.algorithm} layer", drop)
+    _leave_out(work, layer, f"a {layer.title} layer", drop)
 
 
 def _finish(work: _Work) -> Plan:
@@ -289,6 +292,9 @@ def _finish(work: _Work) -> Plan:
         raise AssertionError(f"two layers became one: {twice[0]}")
     layers = [r.layer for r in work.layers]
     notes = [f"left out as asked: {name}" for name in work.dropped]
+    if work.whole:
+        notes.append(f"{len(work.whole)} layers are no plain LoRA ({work.whole[0].title}): their tensors are the same, "
+                     "bit for bit")
     if work.empty:
         notes.append(f"{len(work.empty)} parts of joined layers are all zero and were left out: the update is the "
                      f"same ({work.empty[0]})")

@@ -36,7 +36,6 @@ from .run import size_of
 
 CONFIGURED = ("metadata", "adapter_config")
 """Where an alpha comes from that is no tensor."""
-TITLES = {"loha": "LoHa", "lokr": "LoKr"}
 
 
 def plan(adapter: Adapter, rule: RankRule, alpha: str = "keep", threads: int = 1, predict: bool = False) -> Plan:
@@ -181,7 +180,7 @@ def _reformed(adapter: Adapter, layers: Sequence[OutLayer]) -> list[str]:
     before = sum(old.file.tensors[key].nbytes for old, _ in pairs for key in old.keys)
     after = sum(spec.nbytes for _, new in pairs for spec in new.tensors)
     larger = f"; they are {after / before:.1f} times as large" if after > before else ""
-    return [f"{len(pairs)} {TITLES[pairs[0][0].algorithm]} layers became LoRA layers{larger}"]
+    return [f"{len(pairs)} {pairs[0][0].title} layers became LoRA layers{larger}"]
 
 
 def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..adapter.layer import TITLES
 from ..checks.finding import Finding
 from ..inspection.inspect import Inspection
 from ..naming.families import family as load_family
@@ -94,10 +95,7 @@ def _adapter(found: Inspection) -> Fact:
 
 
 def _algorithm_title(algorithm: str, dora: bool) -> str:
-    titles = {"lora": "LoRA", "locon": "LoCon", "loha": "LoHa", "lokr": "LoKr", "glora": "GLoRA", "oft": "OFT",
-              "boft": "BOFT", "ia3": "(IA)³", "full": "full difference", "norm": "norms", "mixed": "several algorithms",
-              "unknown": "no adapter"}
-    return ("DoRA on " if dora else "") + titles[algorithm]
+    return ("DoRA on " if dora else "") + TITLES.get(algorithm, "no adapter")
 
 
 def _some(counts: Mapping[str, int]) -> str:

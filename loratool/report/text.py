@@ -113,8 +113,9 @@ def result_facts(done: Result, seconds: float) -> list[Fact]:
     ranks = Counter(report.rank for report in done.modules)
     told = ", ".join(str(rank) for rank, _ in ranks.most_common(3)) + (" and others" if len(ranks) > 3 else "")
     verb = "Would write" if done.dry_run else "Wrote"
-    rows = [Fact("output", verb, clean(done.output, 4096), [f"{size(done.bytes)}, {len(done.modules)} modules in "
-                                                            f"{done.dialect} names, rank {told}"])]
+    layers = f", {len(done.modules)} modules" if done.modules else ""
+    rows = [Fact("output", verb, clean(done.output, 4096), [f"{size(done.bytes)}{layers} in {done.dialect} names"
+                                                            f"{told and ', rank ' + told}"])]
     if done.dry_run:
         ranked = ", ".join(f"{name} {ranks}" for name, ranks in ranks_per_block(done))
         rows.append(Fact("ranks", "Ranks", ranked))
