@@ -180,7 +180,8 @@ def _reformed(adapter: Adapter, layers: Sequence[OutLayer]) -> list[str]:
     before = sum(old.file.tensors[key].nbytes for old, _ in pairs for key in old.keys)
     after = sum(spec.nbytes for _, new in pairs for spec in new.tensors)
     larger = f"; they are {after / before:.1f} times as large" if after > before else ""
-    return [f"{len(pairs)} {pairs[0][0].title} layers became LoRA layers{larger}"]
+    titles = " and ".join(dict.fromkeys(old.title for old, _ in pairs))
+    return [f"{len(pairs)} {titles} layers became LoRA layers{larger}"]
 
 
 def _layer(layer: LoraLayer, source: Source, rank: int, alpha: str) -> OutLayer:
