@@ -142,7 +142,7 @@ def _identify(modules: tuple[Spelled, ...], declared: str | None) -> Identificat
     if not modules:
         return Identification(None, None, "unknown", ())
     spelled = _by_prefix(modules)
-    matches = [m for m in (_match(model, spelled, len(modules)) for model in _shortlist(spelled)) if m.hits]
+    matches = _matches(spelled, len(modules))
     # A name in a wrong shape is better explained by its own model's damage than as a stranger in another's.
     matches.sort(key=lambda m: (-len(m.hits), len(m.conflicts), -m.coverage, m.model))
     good = [m for m in matches if m.acceptable or m.damaged]
@@ -204,8 +204,27 @@ def _by_prefix(modules: Sequence[Spelled]) -> dict[str, _Group]:
     return found
 
 
-def _shortlist(spelled: dict[str, _Group]) -> list[str]:
-    """The models that the index finds most of the file's patterns and shapes in."""
+def _matches(spelled: dict[str, _Group], total: int) -> list[_Match]:
+    """How the models of the shortlist fit, as far as they explain anything.
+
+    A model that the index scores below one that fits in every name and shape lacks a pattern or has it in
+    another shape: it cannot fit as well, and its tables are not made.
+    """
+    found: list[_Match] = []
+    perfect = 0
+    for model, score in _shortlist(spelled):
+        if score < perfect:
+            break
+        match = _match(model, spelled, total)
+        if match.hits:
+            found.append(match)
+        if len(match.hits) == total and not match.conflicts:
+            perfect = score
+    return found
+
+
+def _shortlist(spelled: dict[str, _Group]) -> list[tuple[str, int]]:
+    """The models that the index finds most of the file's patterns and shapes in, with their scores, best first."""
     patterns = index.load()["patterns"]
     counted = Counter((index.pattern(name), shape) for group in spelled.values() for _, name, shape in group)
     score: Counter[str] = Counter()
@@ -217,7 +236,7 @@ def _shortlist(spelled: dict[str, _Group]) -> list[str]:
                 worth[model] = max(worth.get(model, 0), 2 * count if fits else count)
         score.update(worth)
     least = WORTH_A_LOOK * max(score.values(), default=0)
-    ranked = sorted((m for m in score if score[m] >= least), key=lambda m: (-score[m], m))
+    ranked = sorted(((m, s) for m, s in score.items() if s >= least), key=lambda found: (-found[1], found[0]))
     return ranked[:CONSIDERED]
 
 
