@@ -1,4 +1,7 @@
-"""AUTOMATIC1111's web UI. Source: ``extensions-builtin/Lora`` (networks.py, network_*.py)."""
+"""AUTOMATIC1111's web UI: what ``extensions-builtin/Lora`` (networks.py, network_*.py) is known to do.
+
+Unlike the other profiles it was neither read beside the source of this version nor tried with it.
+"""
 
 from .program import Program, names
 
