@@ -253,22 +253,21 @@ def _assemble(path: str, sources: tuple[Source, ...], family: str | None) -> Ada
         groups, unknown = group_keys(source.file, source.qualifier)
         grouped += [(source, group) for group in groups.values()]
         loose += [(source, key) for key in unknown]
-    shapes = {group.stem: FACTORED[group.algorithm].read_shapes(_roles(source.file, group))
-              for source, group in grouped if group.algorithm in FACTORED}
-    spelled = [Spelled(g.stem, g.prefix, g.name, _update_shape(source.file, g)) for source, g in grouped]
+    shapes: dict[str, Shapes] = {}
+    spelled: list[Spelled] = []
+    for source, group in grouped:
+        roles = {role: source.file.tensors[key].shape for role, key in group.roles.items()}
+        if group.algorithm in FACTORED:
+            found = shapes[group.stem] = FACTORED[group.algorithm].read_shapes(roles)
+            update = found.update
+        else:
+            update = update_shape(group.algorithms, roles)
+        spelled.append(Spelled(group.stem, group.prefix, group.name, update))
     declared = declared_base(sources[0].file.metadata)
     identification = identify(spelled, family or (declared.id if declared else None))
     layers = {group.stem: _layer(source, group, shapes.get(group.stem), _hit(group, identification))
               for source, group in grouped}
     return Adapter(path, sources, layers, tuple(loose), shapes, identification)
-
-
-def _roles(file: TensorFile, group: Group) -> dict[str, tuple[int, ...]]:
-    return {role: file.tensors[key].shape for role, key in group.roles.items()}
-
-
-def _update_shape(file: TensorFile, group: Group) -> tuple[int, ...] | None:
-    return update_shape(group.algorithms, _roles(file, group))
 
 
 def _hit(group: Group, identification: Identification) -> Hit | None:

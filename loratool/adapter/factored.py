@@ -35,6 +35,11 @@ class Shapes(NamedTuple):
     """"" or one of UNPAIRED, RANK_MISMATCH, SWAPPED, SHAPE."""
     message: str = ""
 
+    @property
+    def update(self) -> Shape | None:
+        """The shape of the update; None where the factors imply none."""
+        return None if self.fault else (self.out, self.inner // prod(self.kernel), *self.kernel)
+
 
 @dataclass(frozen=True)
 class FactoredLayer(Layer):

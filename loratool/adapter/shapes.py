@@ -26,8 +26,7 @@ def update_shape(algorithms: Collection[str], roles: Roles) -> Shape | None:
     """
     for algorithm in algorithms:
         if algorithm in FACTORED:
-            found = FACTORED[algorithm].read_shapes(roles)
-            return None if found.fault else (found.out, found.inner // prod(found.kernel), *found.kernel)
+            return FACTORED[algorithm].read_shapes(roles).update
         if algorithm in _RULES:
             try:
                 return _RULES[algorithm](roles)

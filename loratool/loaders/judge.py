@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..adapter.adapter import Adapter
@@ -11,7 +11,7 @@ from ..adapter.layer import Layer
 from ..adapter.lora import LoraLayer
 from ..errors import Unmapped
 from ..naming.address import DENOISER
-from ..naming.dialect import DIALECTS, Dialect, split_prefix
+from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import of_model
 from ..naming.keymap import KeyMap, keymap
 from . import PROGRAMS, program
@@ -84,12 +84,11 @@ def _judge(adapter: Adapter, of: Program, groups: Groups) -> Loading:
 
     if not models or not total:
         return answer("unknown", 0, "the base model is not known" if total else "there is no layer")
-    families = dict.fromkeys(model.partition("/")[0] for model in models)
-    family = next((name for name in families if name in of.families), "")
-    if not family:
-        titles = " or ".join(of_model(name).title for name in families)
+    model = _known(models, of)
+    if model is None:
+        titles = " or ".join(dict.fromkeys(of_model(m).title for m in models))
         return answer("none", 0, f"version {of.version} does not know {titles}")
-    network = keymap(next(m for m in models if m.partition("/")[0] == family)).denoiser.modules
+    family, network = model.partition("/")[0], keymap(model).denoiser.modules
     there = {name for part, name in adapter.modules if part == DENOISER}
     left: list[Layer] = []
     reasons: Counter[str] = Counter()
@@ -112,6 +111,11 @@ def _judge(adapter: Adapter, of: Program, groups: Groups) -> Loading:
     notes += _departures(adapter, of, groups, {layer.stem for layer in left})
     return answer("all" if not left else "part" if loaded else "none", loaded, *notes,
                   left_out=tuple(layer.stem for layer in left))
+
+
+def _known(models: Sequence[str], of: Program) -> str | None:
+    """The first of the models that a file fits, of a family that the program knows."""
+    return next((model for model in models if model.partition("/")[0] in of.families), None)
 
 
 def _reason(component: str, sort: str, of: Program) -> str:
@@ -146,9 +150,8 @@ class Choice(NamedTuple):
 
 def target(adapter: Adapter, of: Program) -> Choice:
     """Which dialect ``of`` reads the adapter in, and what it leaves out."""
-    models = adapter.identification.models
-    model = adapter.model or next((m for m in models if m.partition("/")[0] in of.families), None)
-    if model is None or model.partition("/")[0] not in of.families:
+    model = _known(adapter.identification.models, of)
+    if model is None:
         return Choice(None, why="loads this base model in no dialect")
     counts = {dialect: _would_load(adapter, of, model, dialect) for dialect in of.prefers}
     best = max(counts.values(), default=0)
@@ -185,6 +188,4 @@ def _places(of: Program, keys: KeyMap, component: str, module: str, dialect: Dia
         targets = keys.targets(component, module, dialect)
     except Unmapped:
         return [None]
-    family = keys.family.id
-    hits = [(prefix, keys.read(prefix, name)) for prefix, name in (split_prefix(stem) for stem, _ in targets)]
-    return [of.place(prefix, hit.spellings, component, family) if hit else None for prefix, hit in hits]
+    return [of.rule(keys, component, stem) for stem, _ in targets]

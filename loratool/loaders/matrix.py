@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..errors import Unmapped
 from ..naming.address import DENOISER
-from ..naming.dialect import DIALECTS, Dialect, split_prefix
+from ..naming.dialect import DIALECTS, Dialect
 from ..naming.families import family
 from ..naming.keymap import KeyMap, keymap
 from . import PROGRAMS, program
@@ -39,26 +39,21 @@ def readings(family_id: str) -> list[Reading]:
 
 
 def _reading(keys: KeyMap, family_id: str, dialect: Dialect) -> Reading:
-    stems: list[str] = []
+    stems: list[tuple[str, str]] = []
     for module in keys.denoiser.modules:
         try:
-            stems += [stem for stem, _ in keys.targets(DENOISER, module, dialect)]
+            stems += [(stem, module) for stem, _ in keys.targets(DENOISER, module, dialect)]
         except Unmapped:
             continue
     counts = {name: _loaded(keys, program(name), family_id, stems) for name in PROGRAMS}
-    return Reading(dialect.id, stems[len(stems) // 2] if stems else "",
+    return Reading(dialect.id, stems[len(stems) // 2][0] if stems else "",
                    tuple(name for name, count in counts.items() if stems and count == len(stems)),
                    tuple(name for name, count in counts.items() if 0 < count < len(stems)))
 
 
-def _loaded(keys: KeyMap, of: Program, family_id: str, stems: list[str]) -> int:
+def _loaded(keys: KeyMap, of: Program, family_id: str, stems: list[tuple[str, str]]) -> int:
     if family_id not in of.families:
         return 0
-    count = 0
-    for stem in stems:
-        prefix, name = split_prefix(stem)
-        hit = keys.read(prefix, name)
-        place = of.place(prefix, hit.spellings, DENOISER, family_id) if hit else None
-        # A module that stops the program is one that the files which it loads do not have.
-        count += bool(hit and place and place.takes(hit.address.module) and not place.stops(hit.address.module))
-    return count
+    rules = ((of.rule(keys, DENOISER, stem), module) for stem, module in stems)
+    # A module that stops the program is one that the files which it loads do not have.
+    return sum(rule is not None and rule.takes(module) and not rule.stops(module) for rule, module in rules)

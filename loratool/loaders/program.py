@@ -6,8 +6,7 @@ The keys are a table of text, a rule a line; the first rule that fits a layer co
 
 ``(none)`` is the empty prefix, ``*`` stands for all families of the program. ``only`` and ``but`` are
 searched in the module's native name: what they leave out is ignored by the program. ``breaks``: modules
-that make it refuse the whole file. ``needs``: modules of the
-model without which it does not read the file.
+that make it refuse the whole file. ``needs``: modules of the model without which it does not read the file.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..naming.address import DENOISER
+from ..naming.dialect import split_prefix
+from ..naming.keymap import KeyMap
 
 
 class Names(NamedTuple):
@@ -86,7 +87,13 @@ class Program:
 
     def computes(self, kind: str) -> bool:
         """Whether a layer of this kind is loaded at all."""
-        return (self.named if kind == NAMED else kind in self.algorithms)
+        return self.named if kind == NAMED else kind in self.algorithms
+
+    def rule(self, keys: KeyMap, component: str, stem: str) -> Names | None:
+        """The rule for a module's whole name in a model; None where it is not loaded."""
+        prefix, name = split_prefix(stem)
+        hit = keys.read(prefix, name)
+        return self.place(prefix, hit.spellings, component, keys.family.id) if hit else None
 
     def place(self, prefix: str, spellings: Collection[str], component: str, family: str) -> Names | None:
         """The rule under which names of this kind are loaded; None where they are not."""

@@ -46,9 +46,10 @@ def _document(layers: Sequence[OutLayer], model: str | None, biased: bool) -> di
 
 def _kept(before: str | None) -> dict[str, object]:
     """What an earlier text says beside ranks and alphas; nothing where it is of another algorithm than LoRA."""
-    if any(key.rpartition(".")[2] == "peft_type" and value != "LORA" for key, value in _fields(before).items()):
+    fields = _fields(before)
+    if any(key.rpartition(".")[2] == "peft_type" and value != "LORA" for key, value in fields.items()):
         return {}
-    return {key: value for key, value in _fields(before).items() if key.rpartition(".")[2] not in FOLLOWED}
+    return {key: value for key, value in fields.items() if key.rpartition(".")[2] not in FOLLOWED}
 
 
 def _fields(text: str | None) -> dict[str, object]:

@@ -93,21 +93,24 @@ def _set(metadata: dict[str, str], key: str, value: float | None, form: str) -> 
 
 def as_lora(metadata: Mapping[str, str]) -> dict[str, str]:
     """``metadata`` of a file whose layers are all LoRA now, whatever algorithm LyCORIS was told to train."""
-    try:
-        arguments = json.loads(metadata.get("ss_network_args", ""))
-    except (ValueError, RecursionError):
-        return dict(metadata)
-    if not isinstance(arguments, dict) or arguments.get("algo") not in ("loha", "lokr"):
+    arguments = _arguments(metadata)
+    if arguments.get("algo") not in ("loha", "lokr"):
         return dict(metadata)
     return dict(metadata) | {"ss_network_args": json.dumps(arguments | {"algo": "lora"})}
 
 
-def _follow_conv(metadata: dict[str, str], layers: list[OutLayer]) -> None:
+def _arguments(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """``ss_network_args``; empty where it is no JSON object."""
     try:
-        arguments = json.loads(metadata.get("ss_network_args", ""))
+        found = json.loads(metadata.get("ss_network_args", ""))
     except (ValueError, RecursionError):
-        return
-    if not layers or not isinstance(arguments, dict) or "conv_dim" not in arguments:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _follow_conv(metadata: dict[str, str], layers: list[OutLayer]) -> None:
+    arguments = _arguments(metadata)
+    if not layers or "conv_dim" not in arguments:
         return
     texts = {k: str(v) for k, v in arguments.items()}
     _set(texts, "conv_dim", _common(_ranks(layers)), "{:.0f}")
