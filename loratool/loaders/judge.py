@@ -150,9 +150,11 @@ class Choice(NamedTuple):
 
 def target(adapter: Adapter, of: Program) -> Choice:
     """Which dialect ``of`` reads the adapter in, and what it leaves out."""
-    model = _known(adapter.identification.models, of)
+    models = adapter.identification.models
+    model = _known(models, of)
     if model is None:
-        return Choice(None, why="loads this base model in no dialect")
+        return Choice(None, why="loads this base model in no dialect" if models else
+                      "cannot be written for: the base model is not known")
     counts = {dialect: _would_load(adapter, of, model, dialect) for dialect in of.prefers}
     best = max(counts.values(), default=0)
     if not best:

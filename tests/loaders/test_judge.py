@@ -132,6 +132,7 @@ def test_a_file_of_an_unknown_model_is_not_judged(tmp_path):
     keys = {"diffusion_model.stem.lora_A.weight": [4, 64], "diffusion_model.stem.lora_B.weight": [64, 4]}
     with Adapter.open(str(header_only(tmp_path / "a.safetensors", keys))) as adapter:
         assert {found.loads for found in judge_all(adapter)} == {"unknown"}
+        assert target(adapter, program("comfyui")).why == "cannot be written for: the base model is not known"
 
 
 @pytest.mark.parametrize("part", ("blocks", "blocks and final_layer.linear", "all", "attention"))
